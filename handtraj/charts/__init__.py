@@ -1,0 +1,26 @@
+"""Figures of the book: one theme, one palette, one colour a concept.
+
+Import it as ``from handtraj import charts``; ``import handtraj`` alone loads
+no plotting package.
+"""
+
+from handtraj.charts.base import COLOURS, Picture, columns
+from handtraj.charts.model import density, learning_curve, window
+from handtraj.charts.pen import ink, offsets, page, speed
+from handtraj.charts.plots import histogram, scatter, shares
+
+__all__ = [
+    "COLOURS",
+    "Picture",
+    "columns",
+    "density",
+    "histogram",
+    "ink",
+    "learning_curve",
+    "offsets",
+    "page",
+    "scatter",
+    "shares",
+    "speed",
+    "window",
+]

@@ -1,0 +1,240 @@
+"""Ink: pen movement as offsets or as strokes, and the conversions between them.
+
+Positions are arrays of shape (n, 2), x to the right and y **up** (as tablets
+and UNIPEN have it).  Only the files that screens exchange, JSON and SVG, have
+y down; the conversion happens here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from handtraj.strokes import (
+    deskew,
+    estimate_slope,
+    resample_by_length,
+    resample_in_time,
+    resample_strokes,
+    run_duration,
+    simplify,
+    vertical_runs,
+    x_height,
+)
+
+__all__ = [
+    "Ink",
+    "deskew",
+    "estimate_slope",
+    "replace_file",
+    "resample_by_length",
+    "resample_in_time",
+    "resample_strokes",
+    "run_duration",
+    "simplify",
+    "vertical_runs",
+    "x_height",
+]
+
+#: Largest number of points one ink may hold when it is read from a file.
+MAX_POINTS = 200_000
+
+
+@dataclass(frozen=True, eq=False)
+class Ink:
+    """One piece of pen movement as offsets.
+
+    Parameters
+    ----------
+    offsets : array, shape (T, 3), float32
+        Rows (dx, dy, pen_up): the movement from the previous point to this
+        one, y up, and 1 where the pen is lifted *after* this point (Graves
+        2013, section 4).  The first row holds the movement from the origin,
+        normally zero.
+
+    Raises
+    ------
+    ValueError
+        If the shape is not (T, 3), a value is not finite, or pen_up is
+        anything but 0 or 1.
+    """
+
+    offsets: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        offsets = np.asarray(self.offsets, dtype=np.float32)
+        if offsets.ndim != 2 or offsets.shape[1] != 3:
+            raise ValueError(f"offsets must have shape (T, 3), got {offsets.shape}")
+        if not np.isfinite(offsets).all():
+            raise ValueError("offsets must be finite, got NaN or infinity")
+        if not ((offsets[:, 2] == 0) | (offsets[:, 2] == 1)).all():
+            raise ValueError("pen_up (third column) must be 0 or 1")
+        object.__setattr__(self, "offsets", offsets)
+
+    def __len__(self) -> int:
+        return len(self.offsets)
+
+    @classmethod
+    def from_strokes(cls, strokes: Sequence[ArrayLike]) -> Ink:
+        """Build ink from strokes, each an array of positions (n, 2), y up.
+
+        Empty strokes are skipped.  The first point becomes the origin.
+        """
+        parts = [p for p in (_as_points(s) for s in strokes) if len(p)]
+        if not parts:
+            raise ValueError("ink needs at least one stroke with one point, got none")
+        xy = np.concatenate(parts)
+        if not np.isfinite(xy).all():
+            raise ValueError("a stroke holds NaN or infinity")
+        offsets = np.zeros((len(xy), 3), dtype=np.float32)
+        offsets[1:, :2] = np.diff(xy, axis=0)
+        offsets[np.cumsum([len(p) for p in parts]) - 1, 2] = 1.0
+        return cls(offsets)
+
+    @property
+    def points(self) -> NDArray[np.float64]:
+        """Positions, shape (T, 2), y up."""
+        return np.cumsum(self.offsets[:, :2], axis=0, dtype=np.float64)
+
+    @property
+    def strokes(self) -> list[NDArray[np.float64]]:
+        """Strokes, each of shape (n, 2), y up; the last may lack its pen lift."""
+        ends = np.flatnonzero(self.offsets[:, 2] > 0) + 1
+        return [p for p in np.split(self.points, ends) if len(p)]
+
+    def scaled(self, factor: float) -> Ink:
+        """The same ink with both axes multiplied by `factor` (> 0)."""
+        if not factor > 0 or not np.isfinite(factor):
+            raise ValueError(f"factor must be a positive number, got {factor}")
+        offsets = self.offsets.copy()
+        offsets[:, :2] *= factor
+        return Ink(offsets)
+
+    def to_svg(
+        self, *, height: float | None = None, stroke_width: float | None = None, title: str = ""
+    ) -> str:
+        """An SVG document with one `<path>` a stroke (see :func:`svg_document`)."""
+        from handtraj.svg import svg_document
+
+        return svg_document([self], height=height, stroke_width=stroke_width, title=title)
+
+    def to_json(self, text: str = "") -> str:
+        """JSON ink ``{"text": …, "strokes": [[[x, y], …], …]}`` with y down."""
+        strokes = [[[round(float(x), 3), round(float(-y), 3)] for x, y in s] for s in self.strokes]
+        return json.dumps({"text": text, "strokes": strokes}, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, document: str) -> tuple[Ink, str]:
+        """Read JSON ink; returns the ink (y up) and its text ("" if absent).
+
+        Raises
+        ------
+        ValueError
+            If the document is no JSON ink, with what is wrong and where.
+        """
+        try:
+            data = json.loads(document)
+        except (json.JSONDecodeError, RecursionError) as error:
+            raise ValueError(f"not a JSON ink file: {error}") from None
+        if not isinstance(data, dict) or not isinstance(data.get("strokes"), list):
+            raise ValueError('JSON ink needs an object with a list "strokes": [[[x, y], …], …]')
+        text = data.get("text", "")
+        if not isinstance(text, str):
+            raise ValueError(f'"text" must be a string, got {type(text).__name__}')
+        strokes = []
+        total = 0
+        for number, stroke in enumerate(data["strokes"]):
+            try:
+                xy = np.asarray(stroke, dtype=np.float64)
+            except (TypeError, ValueError):
+                raise ValueError(f"stroke {number} is not a list of [x, y] numbers") from None
+            if xy.size == 0:
+                continue
+            if xy.ndim != 2 or xy.shape[1] < 2:
+                raise ValueError(f"stroke {number} must be a list of [x, y], got shape {xy.shape}")
+            if not np.isfinite(xy[:, :2]).all():
+                raise ValueError(f"stroke {number} holds NaN or infinity")
+            total += len(xy)
+            if total > MAX_POINTS:
+                raise ValueError(f"ink has more than {MAX_POINTS} points; cut it into lines")
+            strokes.append(xy[:, :2] * [1.0, -1.0])
+        return cls.from_strokes(strokes), text
+
+
+def _as_points(stroke: ArrayLike) -> NDArray[np.float64]:
+    xy = np.asarray(stroke, dtype=np.float64)
+    if xy.size == 0:
+        return np.empty((0, 2))
+    if xy.ndim != 2 or xy.shape[1] != 2:
+        raise ValueError(f"a stroke must have shape (n, 2), got {xy.shape}")
+    return xy
+
+
+def replace_file(path: str | os.PathLike[str], write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file whole or not at all: a temporary name, then a rename."""
+    target = Path(path)
+    if target.is_dir():
+        raise ValueError(f"{target} is a folder; give a file name")
+    if not target.parent.is_dir():
+        raise ValueError(f"folder {target.parent} does not exist; create it first")
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as stream:
+            write(stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        umask = os.umask(0)
+        os.umask(umask)
+        os.chmod(name, 0o666 & ~umask)
+        os.replace(name, target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def clean_text(text: str) -> str:
+    """Collapse white space to single blanks and trim the ends."""
+    return re.sub(r"\s+", " ", text).strip()
+
+
+#: Points a vertical run takes after normalisation: 15 to 23 points a character.
+RUN_POINTS = 6
+
+
+def normalise(strokes: Sequence[ArrayLike], *, rate_known: bool = True) -> Ink:
+    """Bring any ink to the form the corpus has: x-heights, six points a run, level.
+
+    Parameters
+    ----------
+    strokes : sequence of array (n, 2)
+        Positions in any unit, y up, sampled evenly in time.
+    rate_known : bool
+        False where points are not even in time: the pen's tempo is then
+        unknown, and points are set evenly along the path instead.
+
+    Raises
+    ------
+    ValueError
+        If the ink has no vertical movement to take a scale from.
+    """
+    parts = [p for p in (_as_points(s) for s in strokes) if len(p)]
+    runs = vertical_runs(parts)
+    height, duration = x_height(runs), run_duration(runs)
+    if height <= 0 or duration <= 0:
+        raise ValueError("the ink has no vertical strokes to take its scale from; write more")
+    slope = estimate_slope(parts)
+    level = deskew(parts, slope if abs(slope) <= 0.25 else 0.0)
+    if rate_known:
+        even = resample_strokes(level, duration / RUN_POINTS)
+    else:
+        even = [resample_by_length(p, height / (RUN_POINTS - 1)) for p in level]
+    return Ink.from_strokes([p / height for p in even])
