@@ -53,7 +53,9 @@ def _bar(label: str, unit: str) -> tuple[tqdm[Any], Callable[[int, int], None]]:
 def write(
     text: Annotated[str, typer.Argument(help="What to write.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="OUT.svg, .png, .json or .npz")],
-    style: Annotated[str | None, typer.Option(help="A shipped style; see `handtraj styles`.")] = None,
+    style: Annotated[
+        str | None, typer.Option(help="A shipped style; see `handtraj styles`.")
+    ] = None,
     prime: Annotated[Path | None, typer.Option(help="JSON ink to continue from.")] = None,
     prime_text: Annotated[str | None, typer.Option(help="What that ink says.")] = None,
     bias: Annotated[float, typer.Option(help="Sharpness: 0 is as people vary, 1 neat.")] = 0.5,
@@ -134,7 +136,7 @@ def unipen(
     out: Annotated[Path, typer.Option("--out", "-o", help="Corpus file to write, .npz")],
     archive: Annotated[
         Path | None,
-        typer.Option(help="The release as archive or folder; default: download it (about 300 MB)."),
+        typer.Option(help="The release as archive or folder; default: download it (about 160 MB)."),
     ] = None,
     report: Annotated[Path | None, typer.Option(help="Also write the report as JSON.")] = None,
     seed: Seed = 0,
@@ -193,7 +195,9 @@ def train(
     rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
     units: Annotated[int | None, typer.Option(help="Units a layer; default 400.", min=1)] = None,
     batch_points: Annotated[int | None, typer.Option(help="Points a batch.", min=1)] = None,
-    longest: Annotated[int | None, typer.Option(help="Ink is cut at so many points.", min=2)] = None,
+    longest: Annotated[
+        int | None, typer.Option(help="Ink is cut at so many points.", min=2)
+    ] = None,
     stop_after: Annotated[int | None, typer.Option(help="Stop after so many updates.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
     seed: Seed = 0,

@@ -11,9 +11,7 @@ from numpy.typing import NDArray
 __all__ = ["UNIPEN_SYMBOLS", "Alphabet"]
 
 #: The 79 symbols that remain of the UNIPEN corpus after filtering.
-UNIPEN_SYMBOLS = (
-    " abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!\"#$%&'(),-./:;?"
-)
+UNIPEN_SYMBOLS = " abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!\"#$%&'(),-./:;?"
 
 
 @dataclass(frozen=True)

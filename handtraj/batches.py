@@ -109,9 +109,7 @@ def baseline(offsets: NDArray[np.float32]) -> float:
     return float(np.median(y[1:-1][low])) if low.any() else float(y.min())
 
 
-def item(
-    corpus: Corpus, index: int, longest: int, rng: np.random.Generator | None = None
-) -> Item:
+def item(corpus: Corpus, index: int, longest: int, rng: np.random.Generator | None = None) -> Item:
     """Line `index`, dequantised if `rng` is given, cut at `longest` points.
 
     The text of a cut line is cut too, at one and a half times the ink's share:
@@ -204,7 +202,13 @@ class Sampler:
     def _draw(self, rng: np.random.Generator, words_only: bool) -> Item:
         u = rng.random()
         config = self.config
-        want = "line" if u < config.lines else "composed" if u < config.lines + config.composed else "word"
+        want = (
+            "line"
+            if u < config.lines
+            else "composed"
+            if u < config.lines + config.composed
+            else "word"
+        )
         if words_only:
             want = "word"
         kind = "line" if want == "line" else "word"

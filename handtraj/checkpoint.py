@@ -79,9 +79,7 @@ def read_tensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[
             about = json.loads((stream.metadata() or {})[_KEY])
             tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise CheckpointError(
-            f"{path} is no safetensors file, or is cut short: {error}"
-        ) from None
+        raise CheckpointError(f"{path} is no safetensors file, or is cut short: {error}") from None
     except (KeyError, json.JSONDecodeError):
         raise CheckpointError(f"{path} is a safetensors file, but not one of handtraj") from None
     return tensors, about

@@ -6,9 +6,9 @@ import hashlib
 import json
 import os
 import zipfile
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,6 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from handtraj.alphabet import Alphabet
 from handtraj.ink import Ink, replace_file
 from handtraj.sources.line import Line
 
@@ -230,18 +229,26 @@ def load_corpus(path: str | os.PathLike[str]) -> Corpus:
     try:
         with zipfile.ZipFile(path) as archive:
             members = {i.filename.removesuffix(".npy"): i for i in archive.infolist()}
-            arrays = {
+            arrays: dict[str, Any] = {
                 name: _map_member(path, members[name]) for name in (*_ARRAYS, "table")
             }
             table = json.loads(bytes(arrays.pop("table")).decode())
         about = table.pop("about")
-        if about["version"] != VERSION:
-            raise ValueError(f"{path}: corpus version {about['version']}, this reads {VERSION}")
-        return Corpus(**arrays, **{name: tuple(table[name]) for name in _TABLE}, about=about)
+        version = about["version"]
+        columns: dict[str, Any] = {name: tuple(table[name]) for name in _TABLE}
+        corpus = Corpus(**arrays, **columns, about=about)
+        whole = all(len(getattr(corpus, n)) == len(corpus) for n in (*_TABLE, "noise")) and (
+            len(corpus.start) == len(corpus) + 1 and corpus.start[-1] == len(corpus.small)
+        )
     except FileNotFoundError:
         raise ValueError(f"{path} does not exist; make it with `handtraj data`") from None
-    except (zipfile.BadZipFile, KeyError, TypeError, OSError, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, KeyError, TypeError, OSError, ValueError) as error:
         raise ValueError(f"{path} is not a corpus file, or is cut short: {error}") from None
+    if version != VERSION:
+        raise ValueError(f"{path}: corpus version {version}, this reads {VERSION}")
+    if not whole:
+        raise ValueError(f"{path} is damaged: its tables differ in length")
+    return corpus
 
 
 def _map_member(path: Path, info: zipfile.ZipInfo) -> NDArray[Any]:
@@ -254,7 +261,11 @@ def _map_member(path: Path, info: zipfile.ZipInfo) -> NDArray[Any]:
         name, extra = (int.from_bytes(stream.read(2), "little") for _ in range(2))
         stream.seek(info.header_offset + 30 + name + extra)
         version = npy_format.read_magic(stream)
-        read = npy_format.read_array_header_1_0 if version == (1, 0) else npy_format.read_array_header_2_0
+        read = (
+            npy_format.read_array_header_1_0
+            if version == (1, 0)
+            else npy_format.read_array_header_2_0
+        )
         shape, fortran, dtype = read(stream)
         if dtype.hasobject:
             raise ValueError(f"{path}: member {info.filename} holds objects")

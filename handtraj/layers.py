@@ -39,7 +39,15 @@ def lstm_layer(
     """A whole LSTM layer over time by the library's kernel: outputs (T, B, N) and last c."""
     weights = [w_in, w_rec, bias, torch.zeros_like(bias)]
     out, _, last = torch.lstm(
-        x, (h.unsqueeze(0), c.unsqueeze(0)), weights, True, 1, 0.0, torch.is_grad_enabled(), False, False
+        x,
+        (h.unsqueeze(0), c.unsqueeze(0)),
+        weights,
+        True,
+        1,
+        0.0,
+        torch.is_grad_enabled(),
+        False,
+        False,
     )
     return out, last[0]
 
@@ -66,14 +74,17 @@ class WindowedLayer(torch.autograd.Function):
         window: Tensor,
         kappa: Tensor,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Outputs, window vectors and kappa over time, and the last cell state."""
         steps, batch, width = projected.shape
         n, symbols = width // 4, window.shape[-1]
         new = projected.new_empty
         # Row t of `joint` is what step t sees: window and output of step t - 1.
         joint = new(steps + 1, batch, symbols + n)
         joint[0, :, :symbols], joint[0, :, symbols:] = window, h
-        gates, cells, heads = new(steps, batch, width), new(steps + 1, batch, n), new(
-            steps, batch, head_bias.shape[0]
+        gates, cells, heads = (
+            new(steps, batch, width),
+            new(steps + 1, batch, n),
+            new(steps, batch, head_bias.shape[0]),
         )
         kappas = new(steps, batch, kappa.shape[-1])
         cells[0] = c
@@ -104,6 +115,7 @@ class WindowedLayer(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the projected input, the weights, and the window's head."""
         d_outs, d_windows = grads[0], grads[1]
         weight, head_weight, text, joint, gates, cells, heads, kappas = ctx.saved_tensors
         steps, batch, width = gates.shape

@@ -40,7 +40,13 @@ def corpus_scale(corpus: Corpus) -> float:
     if not by_writer:
         raise ValueError("the corpus has no training lines")
     squares = [
-        np.mean([np.square(corpus.offsets(i)[1:, :2]).mean() for i in mine[:50] if corpus.lengths[i] > 1])
+        np.mean(
+            [
+                np.square(corpus.offsets(i)[1:, :2]).mean()
+                for i in mine[:50]
+                if corpus.lengths[i] > 1
+            ]
+        )
         for mine in by_writer.values()
     ]
     return round(float(np.sqrt(np.mean(squares))), 4)

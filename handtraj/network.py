@@ -128,7 +128,10 @@ class Network(nn.Module):
         below = 3 + c.symbols
         # Layer l reads (x, window, h of the layer below) and its own h.
         self.input_weight = nn.ParameterList(
-            [nn.Parameter(torch.empty(4 * n, below + (n if layer else 0))) for layer in range(c.layers)]
+            [
+                nn.Parameter(torch.empty(4 * n, below + (n if layer else 0)))
+                for layer in range(c.layers)
+            ]
         )
         self.recurrent_weight = nn.ParameterList(
             [nn.Parameter(torch.empty(4 * n, n)) for _ in range(c.layers)]
@@ -145,7 +148,12 @@ class Network(nn.Module):
         """Draw fresh weights."""
         n, k = self.config.units, self.config.windows
         bound = 1 / math.sqrt(n)
-        for p in (*self.input_weight, *self.recurrent_weight, self.window_head.weight, self.head.weight):
+        for p in (
+            *self.input_weight,
+            *self.recurrent_weight,
+            self.window_head.weight,
+            self.head.weight,
+        ):
             p.uniform_(-bound, bound, generator=generator)
         for b in self.gate_bias:
             b.zero_()
@@ -177,9 +185,7 @@ class Network(nn.Module):
         hot.scatter_(-1, codes.unsqueeze(-1), 1.0)
         return hot * (codes > 0).unsqueeze(-1)
 
-    def step(
-        self, x: Tensor, text: Tensor, state: State
-    ) -> tuple[Tensor, State]:
+    def step(self, x: Tensor, text: Tensor, state: State) -> tuple[Tensor, State]:
         """One point.
 
         Parameters

@@ -109,5 +109,3 @@ def shipped_styles() -> dict[str, Path]:
     """Names and files of the styles that come with the package."""
     folder = Path(str(resources.files("handtraj") / "assets" / "styles"))
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
-
-

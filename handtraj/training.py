@@ -194,13 +194,17 @@ class _Trainer:
         device: torch.device,
     ) -> _Trainer:
         if start_from is not None:
-            trainer = cls(config, start_from.network.train(), start_from.alphabet, start_from.scale, device)
+            trainer = cls(
+                config, start_from.network.train(), start_from.alphabet, start_from.scale, device
+            )
             trainer.provenance = dict(start_from.provenance)
             return trainer
         alphabet = alphabet or Alphabet()
         size = replace(size or NetworkConfig(), symbols=len(alphabet))
         generator = torch.Generator().manual_seed(config.seed)
-        return cls(config, Network(size, generator=generator), alphabet, corpus_scale(corpus), device)
+        return cls(
+            config, Network(size, generator=generator), alphabet, corpus_scale(corpus), device
+        )
 
     @classmethod
     def resume(cls, path: Path, points: int | None, device: torch.device) -> _Trainer:
@@ -358,8 +362,7 @@ class _Trainer:
             {"update": run.update, "points": run.points, "seconds": round(run.seconds, 1)}
             | self.validate(checks, folder)
         )
-        # The batch at hand was drawn but not learned from.
-        run.batch -= 1
+        run.batch -= 1  # the batch at hand was drawn but not learned from
         self.save(folder / "last.safetensors")
 
     def validate(self, checks: dict[str, list[Batch]], folder: Path) -> dict[str, float]:

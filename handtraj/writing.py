@@ -43,8 +43,8 @@ class Writing:
     window : array, shape (T, C), float32
         Weight of each character of `text` at each point.
     finished : bool
-        Whether the window passed the end of the text; otherwise the line was
-        given up.
+        Whether the pen was lifted with the window past the text and did not
+        go back; otherwise the line was given up.
     style : str
         Name of the style, "" without a prime.
     bias : float
@@ -218,7 +218,7 @@ class Writer:
             belongs to other weights; if `bias` is negative.
         """
         texts = [clean_text(text) for text in texts]
-        chosen = list(styles) if styles is not None else [None] * len(texts)
+        chosen: list[Style | None] = [None] * len(texts) if styles is None else list(styles)
         if len(chosen) != len(texts):
             raise ValueError(f"{len(texts)} texts need as many styles, got {len(chosen)}")
         for text, style in zip(texts, chosen, strict=True):
@@ -265,39 +265,40 @@ class Writer:
             codes[b, : len(whole)] = torch.from_numpy(self.alphabet.encode(whole))
         hot = network.one_hot(codes.to(self.device))
         state, raw = self._start(styles, hot)
-        limits = [max_points or POINTS_PER_CHARACTER * len(t) + 60 for t in texts]
+        limits = torch.tensor([max_points or POINTS_PER_CHARACTER * len(t) + 60 for t in texts])
         generators = [torch.Generator().manual_seed(s) for s in seeds]
         rows = [_Row([], [], [], []) for _ in texts]
-        alive = list(range(len(texts)))
+        alive = torch.arange(len(texts))
         draws = torch.empty(0)
-        for t in range(max(limits)):
+        at_end = torch.zeros(len(texts), dtype=torch.bool, device=self.device)
+        for t in range(int(limits.max()) + 1):
             if t % _CHUNK == 0:
                 draws = torch.stack([_draw(generators[b]) for b in alive], 1).to(self.device)
             at = draws[t % _CHUNK]
             mixture = network.mixture(raw).biased(bias, bias_form)
             x = mixture.transform(at[:, :2], at[:, 2:])
+            # The pen was lifted with the window on the blank after the text.  If
+            # it now goes back, a dot or a bar is still missing; else all is said.
+            said = at_end & (x[:, 0] >= 0)
+            over = said | (t >= limits[alive]).to(self.device)
+            if over.any():
+                for place in over.nonzero()[:, 0].tolist():
+                    rows[int(alive[place])].finished = bool(said[place])
+                index = (~over).nonzero()[:, 0]
+                if not len(index):
+                    break
+                alive, state, hot = alive[index.cpu()], state.select(index), hot[index]
+                ends, draws, x = ends[index], draws[:, index], x[index]
             raw, state = network.step(x, hot, state)
             weights = self._window(state, int(ends.max()) + 1)
-            past = weights.argmax(1) >= ends
-            lifted = x[:, 2] > 0
-            keep = []
-            for place, b in enumerate(alive):
+            at_end = (weights.argmax(1) >= ends - 1) & (x[:, 2] > 0)
+            for place, b in enumerate(alive.tolist()):
                 row = rows[b]
                 row.offsets.append(x[place])
                 row.window.append(weights[place, before[b] : before[b] + len(texts[b])])
                 if record:
                     row.h.append(state.h[:, place])
                     row.c.append(state.c[:, place])
-                row.finished = bool(past[place] and lifted[place])
-                if not row.finished and t + 1 < limits[b]:
-                    keep.append(place)
-            if not keep:
-                break
-            if len(keep) < len(alive):
-                index = torch.tensor(keep, device=self.device)
-                alive = [alive[p] for p in keep]
-                state, raw, hot = state.select(index), raw[index], hot[index]
-                ends, draws = ends[index], draws[:, index]
         return [
             self._finish(row, texts[b], styles[b], bias, seeds[b], record)
             for b, row in enumerate(rows)

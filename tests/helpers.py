@@ -15,9 +15,7 @@ from handtraj.sources import Line
 
 def small_network(units: int = 12, layers: int = 3, symbols: int = 80, seed: int = 0) -> Network:
     """An untrained network of the real architecture, small."""
-    config = NetworkConfig(
-        symbols=symbols, units=units, layers=layers, windows=4, components=3
-    )
+    config = NetworkConfig(symbols=symbols, units=units, layers=layers, windows=4, components=3)
     return Network(config, generator=torch.Generator().manual_seed(seed))
 
 

@@ -50,8 +50,16 @@ def test_help_names_every_command():
 def test_write_makes_the_same_file_for_the_same_seed(folder, tmp_path):
     """Seeds decide."""
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        result = run("write", "sea", "--weights", folder / "w.safetensors", "--seed", seed,
-                     "-o", tmp_path / f"{name}.svg")
+        result = run(
+            "write",
+            "sea",
+            "--weights",
+            folder / "w.safetensors",
+            "--seed",
+            seed,
+            "-o",
+            tmp_path / f"{name}.svg",
+        )
         assert result.returncode == 0, result.stderr
     a, b, c = ((tmp_path / f"{n}.svg").read_text() for n in "abc")
     assert a == b
@@ -60,8 +68,17 @@ def test_write_makes_the_same_file_for_the_same_seed(folder, tmp_path):
 
 def test_write_breaks_long_text_into_lines(folder, tmp_path):
     """--lines wraps at words; the table tells the lines apart."""
-    result = run("write", "one two three four", "--lines", "--width", 9, "--weights",
-                 folder / "w.safetensors", "-o", tmp_path / "out.npz")
+    result = run(
+        "write",
+        "one two three four",
+        "--lines",
+        "--width",
+        9,
+        "--weights",
+        folder / "w.safetensors",
+        "-o",
+        tmp_path / "out.npz",
+    )
     assert result.returncode == 0, result.stderr
     with np.load(tmp_path / "out.npz") as table:
         assert [d["text"] for d in json.loads(str(table["about"]))] == ["one two", "three", "four"]
@@ -87,8 +104,19 @@ def test_bad_files_end_with_one_line(folder, tmp_path):
     (tmp_path / "no.json").write_text("[1, 2")
     out = tmp_path / "out.svg"
     refused(run("write", "sea", "--weights", tmp_path / "cut.safetensors", "-o", out), "cut short")
-    refused(run("write", "sea", "--prime", tmp_path / "no.json", "-o", out, "--weights",
-                folder / "w.safetensors"), "JSON")
+    refused(
+        run(
+            "write",
+            "sea",
+            "--prime",
+            tmp_path / "no.json",
+            "-o",
+            out,
+            "--weights",
+            folder / "w.safetensors",
+        ),
+        "JSON",
+    )
     refused(run("train", tmp_path / "no.json", "-o", tmp_path / "run"), "not a corpus")
     refused(run("write", "sea", "-o", tmp_path / "out.gif"), ".svg")
     assert not out.exists()

@@ -14,9 +14,7 @@ def reference(mixture: Mixture) -> td.MixtureSameFamily:
     sigma = mixture.log_sigma.exp()
     sx, sy = sigma.unbind(-1)
     cross = mixture.rho * sx * sy
-    covariance = torch.stack(
-        [torch.stack([sx**2, cross], -1), torch.stack([cross, sy**2], -1)], -2
-    )
+    covariance = torch.stack([torch.stack([sx**2, cross], -1), torch.stack([cross, sy**2], -1)], -2)
     return td.MixtureSameFamily(
         td.Categorical(logits=mixture.log_weight),
         td.MultivariateNormal(mixture.mean, covariance_matrix=covariance),
@@ -114,9 +112,7 @@ def test_bias_forms_do_what_their_formulas_say(generator):
     b = 0.8
     sigma, graves, pen = (mixture.biased(b, form) for form in ("sigma", "graves", "pen"))
     for form in (sigma, graves, pen):
-        torch.testing.assert_close(
-            form.log_sigma.exp(), mixture.log_sigma.exp() * math.exp(-b)
-        )
+        torch.testing.assert_close(form.log_sigma.exp(), mixture.log_sigma.exp() * math.exp(-b))
     torch.testing.assert_close(sigma.log_weight, mixture.log_weight)
     powered = mixture.log_weight.exp() ** (1 + b)
     expected = powered / powered.sum(-1, keepdim=True)
@@ -133,7 +129,11 @@ def test_zero_bias_changes_nothing(generator):
 
 @pytest.mark.parametrize(
     ("bias", "form", "match"),
-    [(-1, "sigma", "bias must be"), (math.nan, "sigma", "bias must be"), (1, "soft", "must be one")],
+    [
+        (-1, "sigma", "bias must be"),
+        (math.nan, "sigma", "bias must be"),
+        (1, "soft", "must be one"),
+    ],
 )
 def test_bad_bias_is_refused(bias, form, match):
     """A negative or undefined bias, or an unknown form, is an error that says so."""

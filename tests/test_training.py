@@ -85,8 +85,14 @@ def test_run_killed_at_any_moment_resumes_exactly(straight, tmp_path):
         "      config=None if again else FAST, network=SIZE)\n"
         "(run / 'done').touch()\n"
     )
-    command = [sys.executable, "-c", script, str(tmp_path / "waves.npz"), str(tmp_path / "run"),
-               os.path.dirname(__file__)]
+    command = [
+        sys.executable,
+        "-c",
+        script,
+        str(tmp_path / "waves.npz"),
+        str(tmp_path / "run"),
+        os.path.dirname(__file__),
+    ]
     rng = np.random.default_rng(0)
     kills = 0
     for _ in range(40):
@@ -206,9 +212,7 @@ def test_ranks_share_a_round():
     corpus = small_corpus()
 
     def seen(rank, world):
-        sampler = Sampler(
-            corpus, Alphabet(), 0.4, FAST.sampling, seed=1, rank=rank, world=world
-        )
+        sampler = Sampler(corpus, Alphabet(), 0.4, FAST.sampling, seed=1, rank=rank, world=world)
         return [lines for batch in sampler.round(0) for lines in batch.lines]
 
     assert sorted(seen(0, 2) + seen(1, 2)) == sorted(seen(0, 1))

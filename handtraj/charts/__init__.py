@@ -4,13 +4,14 @@ Import it as ``from handtraj import charts``; ``import handtraj`` alone loads
 no plotting package.
 """
 
-from handtraj.charts.base import COLOURS, Picture, columns
+from handtraj.charts.base import COLOURS, Chart, Picture, columns
 from handtraj.charts.model import density, learning_curve, window
 from handtraj.charts.pen import ink, offsets, page, speed
 from handtraj.charts.plots import histogram, scatter, shares
 
 __all__ = [
     "COLOURS",
+    "Chart",
     "Picture",
     "columns",
     "density",

@@ -14,10 +14,21 @@ from typing import Any
 
 import altair as alt
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-__all__ = ["COLOURS", "GREY", "SERIES", "Picture", "columns", "even_scales", "paints"]
+__all__ = [
+    "COLOURS",
+    "GREY",
+    "SERIES",
+    "Chart",
+    "Picture",
+    "columns",
+    "even_scales",
+    "paints",
+]
 
+#: What the functions of this package return.
+Chart = alt.Chart | alt.LayerChart | alt.FacetChart
 #: One colour a concept, the same in every chapter.
 COLOURS = {
     "data": "#E69F00",
@@ -32,13 +43,13 @@ COLOURS = {
 SERIES = [COLOURS[name] for name in ("network", "data", "window", "density", "prime", "other")]
 GREY = "#888888"
 _FAINT = "rgba(128,128,128,0.25)"
-_TEXT = {"labelColor": GREY, "titleColor": GREY, "titleFontWeight": "normal"}
-_SIZES = {"labelFontSize": 12, "titleFontSize": 13}
+_TEXT: dict[str, Any] = {"labelColor": GREY, "titleColor": GREY, "titleFontWeight": "normal"}
+_SIZES: dict[str, Any] = {"labelFontSize": 12, "titleFontSize": 13}
 
 
 @alt.theme.register("handtraj", enable=True)
 def _theme() -> alt.theme.ThemeConfig:
-    return {
+    config: Any = {
         "config": {
             "background": "transparent",
             "view": {"stroke": None, "continuousWidth": 560, "continuousHeight": 200},
@@ -56,6 +67,7 @@ def _theme() -> alt.theme.ThemeConfig:
             "range": {"category": SERIES},
         }
     }
+    return config
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,7 @@ class Picture:
         return self.html
 
 
-def columns(data: Mapping[str, ArrayLike], *, digits: int = 3) -> alt.Chart:
+def columns(data: Mapping[str, Any], *, digits: int = 3) -> alt.Chart:
     """Start a chart from columns, kept as one row of arrays.
 
     Parameters
@@ -86,9 +98,11 @@ def columns(data: Mapping[str, ArrayLike], *, digits: int = 3) -> alt.Chart:
     row: dict[str, list[Any]] = {}
     for name, values in data.items():
         array = np.asarray(values)
-        # Adding 0.0 turns -0.0 into 0.0.
-        rounded = [round(v, digits) + 0.0 for v in array.astype(float).tolist()]
-        row[name] = rounded if array.dtype.kind == "f" else array.tolist()
+        if array.dtype.kind == "f":
+            # Adding 0.0 turns -0.0 into 0.0.
+            row[name] = [round(v, digits) + 0.0 for v in array.tolist()]
+        else:
+            row[name] = array.tolist()
     lengths = {name: len(values) for name, values in row.items()}
     if len(set(lengths.values())) > 1:
         raise ValueError(f"columns must be of equal length, got {lengths}")

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from handtraj.charts.base import COLOURS, columns, even_scales, paints
+from handtraj.charts.base import COLOURS, Chart, columns, even_scales, paints
 from handtraj.mixture import Mixture
 from handtraj.writing import Writing
 
@@ -24,7 +24,7 @@ def density(
     unit: float = 1.0,
     reach: float | None = None,
     drawn: ArrayLike | None = None,
-) -> alt.LayerChart:
+) -> Chart:
     """The density of the next movement as a map, darker where it is higher.
 
     Parameters
@@ -78,7 +78,7 @@ def density(
     return alt.layer(*layers).properties(width="container", height=height)
 
 
-def window(writing: Writing, *, every: int = 4, height: int | None = None) -> alt.Chart:
+def window(writing: Writing, *, every: int = 4, height: int | None = None) -> Chart:
     """Weight of every character of the text over the steps, read upwards.
 
     Parameters
@@ -131,7 +131,7 @@ def window(writing: Writing, *, every: int = 4, height: int | None = None) -> al
 
 def learning_curve(
     curves: Mapping[str, tuple[ArrayLike, ArrayLike]], *, height: int = 220
-) -> alt.Chart:
+) -> Chart:
     """Nats a point over the pen points seen, one line a curve."""
     rows: dict[str, list[Any]] = {"points": [], "nats": [], "curve": []}
     for name, (seen, nats) in curves.items():

@@ -10,8 +10,9 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from handtraj.charts.base import COLOURS, GREY, SERIES, Picture, columns, even_scales
-from handtraj.ink import Ink, simplify
+from handtraj.charts.base import COLOURS, GREY, SERIES, Chart, Picture, columns, even_scales
+from handtraj.ink import Ink
+from handtraj.strokes import simplify
 from handtraj.svg import svg_document
 
 __all__ = ["ink", "offsets", "page", "speed"]
@@ -78,9 +79,7 @@ def _strokes(line: Ink, tolerance: float) -> dict[str, list[Any]]:
     return rows
 
 
-def ink(
-    line: Ink, *, colour: str = "network", by_stroke: bool = False, height: int = 180
-) -> alt.LayerChart:
+def ink(line: Ink, *, colour: str = "network", by_stroke: bool = False, height: int = 180) -> Chart:
     """One line of ink with axes in x-heights; jumps of the lifted pen dashed.
 
     Parameters
@@ -120,7 +119,7 @@ def ink(
     return alt.layer(*layers).properties(width="container", height=height)
 
 
-def offsets(line: Ink, *, last: int | None = None, height: int = 160) -> alt.LayerChart:
+def offsets(line: Ink, *, last: int | None = None, height: int = 160) -> Chart:
     """The offsets dx and dy over the steps; ticks below mark pen lifts.
 
     `last` shows so many steps only.
@@ -150,7 +149,7 @@ def offsets(line: Ink, *, last: int | None = None, height: int = 160) -> alt.Lay
     return alt.layer(moves, lifts).properties(width="container", height=height)
 
 
-def speed(line: Ink, *, height: int = 200) -> alt.Chart:
+def speed(line: Ink, *, height: int = 200) -> Chart:
     """Every pen point where it lies, coloured by the way from the one before."""
     x, y = even_scales(line.points, height)
     moved = np.hypot(line.offsets[:, 0], line.offsets[:, 1])

@@ -9,14 +9,14 @@ import altair as alt
 import numpy as np
 from numpy.typing import ArrayLike
 
-from handtraj.charts.base import COLOURS, columns, paints
+from handtraj.charts.base import COLOURS, Chart, columns, paints
 
 __all__ = ["histogram", "scatter", "shares"]
 
 
 def histogram(
     values: Mapping[str, ArrayLike], title: str, *, bins: int = 40, height: int = 180
-) -> alt.Chart:
+) -> Chart:
     """Shares of values in equal bins, one outline a group.
 
     Groups named like a concept take its colour.
@@ -50,7 +50,7 @@ def scatter(
     titles: tuple[str, str],
     colour: str = "network",
     height: int = 220,
-) -> alt.Chart:
+) -> Chart:
     """One dot a pair."""
     return (
         columns({"x": np.asarray(x), "y": np.asarray(y)})
@@ -65,7 +65,7 @@ def scatter(
 
 def shares(
     rows: Mapping[str, ArrayLike], *, x: str, group: str, title: str, height: int = 200
-) -> alt.LayerChart:
+) -> Chart:
     """Shares with intervals, one line a group.
 
     Parameters

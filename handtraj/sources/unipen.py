@@ -93,6 +93,7 @@ class Report:
     unreadable: list[str] = field(default_factory=list)
 
     def reject(self, source: str, reason: str) -> None:
+        """Count one segment that was left out."""
         self.rejected[source, reason] += 1
 
 
@@ -137,7 +138,7 @@ def _raw(
         vertical_runs(strokes),
         # Shorter ones say too little about the baseline to be asked.
         estimate_slope(strokes) if len(text) >= 4 else 0.0,
-        hashlib.sha256(points).digest(),
+        hashlib.sha256(points.tobytes()).digest(),
     )
 
 
@@ -206,11 +207,11 @@ def read_lines(
                 progress(done, len(jobs))
         ids = _neutral_ids({r.writer for r in raws})
         lines: list[Line] = []
-        for found, rejected in pool.imap(_normalise, _by_hand(raws, report)):
-            for line in found:
+        for kept, reasons in pool.imap(_normalise, _by_hand(raws, report)):
+            for line in kept:
                 report.kept[line.source, line.kind] += 1
                 lines.append(replace(line, writer=ids[line.writer]))
-            for key in rejected:
+            for key in reasons:
                 report.reject(*key)
     return lines, report
 

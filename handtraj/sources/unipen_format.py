@@ -168,8 +168,9 @@ def _parse_into(
     # The pattern needs a line end before the dot; searching for one is fast.
     text = "\n" + _read(path)
     heads = list(_STATEMENT.finditer(text))
-    ends = [head.start() for head in heads[1:]] + [len(text)]
-    bodies = [text[head.end() : end] for head, end in zip(heads, ends, strict=True)]
+    ends = [*(head.start() for head in heads[1:]), len(text)]
+    # Text before the first statement, or without any, belongs to none.
+    bodies = [text[head.end() : end] for head, end in zip(heads, ends, strict=False)]
     keywords = [head.group(1) for head in heads]
     numbers = _numbers([b for k, b in zip(keywords, bodies, strict=True) if k in _PEN])
     for keyword, body in zip(keywords, bodies, strict=True):

@@ -89,7 +89,9 @@ def rows_of_units(
     row so far and lower than the unit before it by more than one x-height.
     """
     rows: list[tuple[str, list[NDArray[np.float64]]]] = []
-    text, ink = "", []
+    text = ""
+    ink: list[NDArray[np.float64]] = []
+    last = np.empty((0, 2))
     for piece, unit in pieces:
         xy = np.concatenate(unit.strokes)
         if ink:

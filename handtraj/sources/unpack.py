@@ -53,7 +53,7 @@ def unpack(archive: Path, folder: Path, progress: Progress | None = None) -> Pat
         much in it, or if `folder` is taken.
     """
     if not archive.is_file():
-        raise ValueError(f"{archive} does not exist" if not archive.exists() else f"{archive} is no file")
+        raise ValueError(f"{archive} {'is no file' if archive.exists() else 'does not exist'}")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ValueError(f"{folder} exists and is not an empty folder")
     folder.parent.mkdir(parents=True, exist_ok=True)

@@ -1,0 +1,104 @@
+"""Prime the styles that ship with the package; states only, no pen data.
+
+    python scripts/make_styles.py CORPUS [--weights FILE] [--seen 8] [--unseen 4]
+
+Candidates are lines of 250 to 500 points, one a writer.  Each is primed and
+writes two sentences; hands that failed to finish are dropped, and of the
+others those that differ most in ink features are kept (farthest point first).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import handtraj as ht
+from handtraj.evaluation import describe, ink_features
+
+SENTENCES = ("the quick brown fox jumps", "over my lazy old dog")
+
+
+def candidates(corpus: ht.Corpus, split: str, limit: int, rng: np.random.Generator) -> list[int]:
+    """One line of every writer that has one of a fitting length."""
+    lengths = corpus.lengths
+    by_writer: dict[str, list[int]] = {}
+    for i in corpus.select(split, kind="line"):
+        if 250 <= lengths[i] <= 500 and len(corpus.texts[i]) >= 12:
+            by_writer.setdefault(corpus.writers[i], []).append(int(i))
+    chosen = [int(rng.choice(mine)) for mine in by_writer.values()]
+    return [int(i) for i in rng.permutation(chosen)[:limit]]
+
+
+def tried(
+    writer: ht.Writer, corpus: ht.Corpus, lines: list[int], seed: int
+) -> list[tuple[ht.Style, np.ndarray, int]]:
+    """Styles that write both sentences to the end, with the features of what they wrote."""
+    found = []
+    for index in lines:
+        line = corpus.line(index)
+        try:
+            style = writer.prime(line.ink, line.text)
+        except ValueError:
+            continue
+        writings = writer.write_many(
+            SENTENCES,
+            styles=[style] * 2,
+            bias=1.0,
+            generator=torch.Generator().manual_seed(seed),
+        )
+        if all(w.finished for w in writings):
+            features = np.mean([ink_features(w.ink, w.text) for w in writings], axis=0)
+            found.append((style, features, index))
+    return found
+
+
+def spread(features: np.ndarray, count: int) -> list[int]:
+    """Indices of hands far from each other: start at the middle, add the farthest."""
+    z = (features - np.median(features, 0)) / (features.std(0) + 1e-9)
+    chosen = [int(np.square(z).sum(1).argmin())]
+    while len(chosen) < min(count, len(z)):
+        away = np.square(z[:, None] - z[chosen]).sum(-1).min(1)
+        chosen.append(int(away.argmax()))
+    return chosen
+
+
+def main() -> None:
+    """Prime, choose, save."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--weights", type=Path)
+    parser.add_argument("--seen", type=int, default=8)
+    parser.add_argument("--unseen", type=int, default=4)
+    parser.add_argument("--limit", type=int, default=60, help="candidates a split")
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    corpus, writer = ht.load_corpus(arguments.corpus), ht.load_writer(arguments.weights)
+    folder = Path(ht.__file__).parent / "assets" / "styles"
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob("*.safetensors"):
+        old.unlink()
+    rng = np.random.default_rng(arguments.seed)
+    number = 0
+    for split, count, seen in (
+        ("train", arguments.seen, "a training writer"),
+        ("test", arguments.unseen, "a writer never trained on"),
+    ):
+        lines = candidates(corpus, split, arguments.limit, rng)
+        found = tried(writer, corpus, lines, arguments.seed)
+        print(f"{split}: {len(found)} of {len(lines)} candidates finished both sentences")
+        for at in spread(np.array([f for _, f, _ in found]), count):
+            style, features, index = found[at]
+            number += 1
+            source = f"UNIPEN {corpus.sources[index]}, {seen}; {describe(features)}"
+            named = ht.Style(
+                f"hand{number:02d}", style.state, style.text, style.points, source, style.weights
+            )
+            named.shortened().save(folder / f"{named.name}.safetensors")
+            print(f"{named.name}  {corpus.writers[index]}  {source}")
+
+
+if __name__ == "__main__":
+    main()

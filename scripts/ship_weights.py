@@ -1,0 +1,108 @@
+"""Turn a training run into the weights that ship with the package.
+
+    python scripts/ship_weights.py RUN CORPUS
+
+Writes `handtraj/assets/weights.safetensors` (averaged weights, float16) and
+`handtraj/assets/training.json` (learning curve, held-out likelihood,
+provenance).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import torch
+
+import handtraj as ht
+from handtraj.checkpoint import file_hash
+from handtraj.ink import replace_file
+from handtraj.loss import mean_nats, validation_batches
+
+
+def machine() -> str:
+    """Kind of machine, without its name."""
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    sets = [f for f in ("avx2", "avx512f", "avx512_bf16") if f in flags]
+    return f"{os.cpu_count()} cores, {platform.machine()} {' '.join(sets)}, no GPU".strip()
+
+
+def curve(log: Path, every: int = 25) -> tuple[list[dict], list[dict]]:
+    """Mean training nats of every `every` updates, and all validations."""
+    rows = [json.loads(row) for row in log.read_text().splitlines()]
+    learned = [row for row in rows if "nats" in row]
+    training = [
+        {
+            "points": block[-1]["points"],
+            "nats": round(float(np.mean([row["nats"] for row in block])), 4),
+        }
+        for block in (learned[i : i + every] for i in range(0, len(learned), every))
+    ]
+    keys = ("update", "points", "seconds", "validation_line", "validation_word")
+    return training, [{k: r[k] for k in keys if k in r} for r in rows if "validation_line" in r]
+
+
+def main() -> None:
+    """Convert, measure, write."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("corpus", type=Path)
+    parser.add_argument("--note", default="", help="what a reader of the provenance must know")
+    arguments = parser.parse_args()
+    checkpoint = ht.load_checkpoint(arguments.run / "best.safetensors")
+    corpus = ht.load_corpus(arguments.corpus)
+    assets = Path(ht.__file__).parent / "assets"
+    commit = subprocess.run(
+        ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
+    )
+    points = checkpoint.provenance["points"]
+    settings = checkpoint.provenance["train"]
+    about = {
+        **checkpoint.provenance,
+        "command": f"handtraj train unipen.npz -o run --points {settings['points']} "
+        f"--batch-points {settings['sampling']['points']} "
+        f"--longest {settings['sampling']['longest']} --seed {settings['seed']}",
+        "corpus": "UNIPEN train_r01_v07, CC BY 4.0 (Guyon et al. 1994)",
+        "corpus_sha256": file_hash(arguments.corpus),
+        "commit": commit.stdout.strip(),
+        "machine": machine(),
+        "date": date.today().isoformat(),
+        "note": arguments.note,
+    }
+    shipped = ht.Checkpoint(checkpoint.network, checkpoint.alphabet, checkpoint.scale, about)
+    ht.save_checkpoint(assets / "weights.safetensors", shipped, half=True)
+    again = ht.load_checkpoint(assets / "weights.safetensors")
+    device = torch.device("cpu")
+    held_out = {}
+    for split in ("text", "validation", "test"):
+        for kind in ("line", "word"):
+            batches = validation_batches(
+                corpus, again.alphabet, again.scale, split=split, kind=kind, limit=100
+            )
+            if batches:
+                held_out[f"{split}_{kind}"] = {
+                    "nats_per_point": round(mean_nats(again.network, batches, device), 4),
+                    "points": int(sum(b.mask[1:].sum() for b in batches)),
+                    "items": sum(b.mask.shape[1] for b in batches),
+                }
+    training, validation = curve(arguments.run / "log.jsonl")
+    record = {
+        "units": f"nats per point, dequantised offsets divided by {again.scale} x-heights",
+        "held_out": held_out,
+        "validation": validation,
+        "training": training,
+        "provenance": about,
+    }
+    text = json.dumps(record, indent=1)
+    replace_file(assets / "training.json", lambda stream: stream.write(text.encode()))
+    print(f"{points} points;", json.dumps(held_out, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""The built site in a browser: quiet, self-contained, and as wide as the window."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+SITE = Path(__file__).parents[2] / "_build" / "html"
+PAGES = [
+    "book/intro.html",
+    "book/01_ink.html",
+    "book/05_writing.html",
+    "book/glossary.html",
+    "book/data_and_licences.html",
+    "book/bibliography.html",
+    "search.html?q=offset",
+    "genindex.html",
+]
+ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+#: Set what Altair's charts have drawn against what the page holds.
+CHARTS = """() => {
+  const all = [...document.querySelectorAll("[id^=altair-viz]")];
+  return [all.length, all.filter((e) => e.querySelector("svg.marks")).length];
+}"""
+
+pytestmark = pytest.mark.browser
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: Any) -> None:
+        """Say nothing: a request is not news."""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    """The site, served on this machine below a sub-path as project pages are."""
+    if not (SITE / "book" / "intro.html").is_file():
+        pytest.skip("the book is not built: run `make book` first")
+    handler = functools.partial(_Quiet, directory=str(SITE))
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, if there is one."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("no chromium on this machine")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield chromium
+        chromium.close()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("page_name", PAGES)
+def test_page_is_quiet_and_fits(
+    browser: Any, address: str, page_name: str, width: int, theme: str
+) -> None:
+    """No request to another host, no error, no sideways scrolling, every chart drawn."""
+    context = browser.new_context(
+        viewport={"width": width, "height": 800}, color_scheme=theme, reduced_motion="reduce"
+    )
+    page = context.new_page()
+    elsewhere: list[str] = []
+    trouble: list[str] = []
+    page.on(
+        "request",
+        lambda request: (
+            None
+            if request.url.startswith((address, "data:", "blob:"))
+            else elsewhere.append(request.url)
+        ),
+    )
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on(
+        "console",
+        lambda message: trouble.append(message.text) if message.type == "error" else None,
+    )
+    page.on("response", lambda r: trouble.append(r.url) if r.status >= 400 else None)
+    page.goto(f"{address}/{page_name}", wait_until="load")
+    page.wait_for_function(
+        f"() => {{ const [all, drawn] = ({CHARTS})(); return all === drawn "
+        "|| [...document.querySelectorAll('details:not([open]) [id^=altair-viz]')].length "
+        ">= all - drawn; }",
+        timeout=30_000,
+    )
+    wide = page.evaluate(
+        "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    )
+    shown = page.evaluate("document.documentElement.dataset.theme")
+    context.close()
+    assert elsewhere == []
+    assert trouble == []
+    assert wide <= 0
+    assert shown == theme
