@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -39,14 +40,36 @@ Weights = Annotated[
 ]
 
 
-def _bar(label: str, unit: str) -> tuple[tqdm[Any], Callable[[int, int], None]]:
-    bar: tqdm[Any] = tqdm(desc=label, unit=unit, total=1, file=sys.stderr, mininterval=0.5)
+@contextmanager
+def _bar(label: str, unit: str) -> Iterator[Callable[..., None]]:
+    """A progress bar that appears with the first report and leaves no trace of a failure."""
+    bar: tqdm[Any] | None = None
 
-    def show(done: int, total: int) -> None:
+    def show(done: int, total: int, nats: float | None = None) -> None:
+        nonlocal bar
+        if bar is None:
+            bar = tqdm(
+                desc=label,
+                unit=unit,
+                total=total,
+                unit_scale=True,
+                file=sys.stderr,
+                mininterval=0.5,
+            )
+        if nats is not None:
+            bar.set_postfix_str(f"{nats:.3f} nats", refresh=False)
         bar.total = total
         bar.update(done - bar.n)
 
-    return bar, show
+    try:
+        yield show
+    except BaseException:
+        if bar is not None:
+            bar.leave = False
+        raise
+    finally:
+        if bar is not None:
+            bar.close()
 
 
 @app.command()
@@ -144,12 +167,12 @@ def unipen(
     """UNIPEN train_r01_v07 (CC BY 4.0) to a corpus."""
     if out.suffix != ".npz":
         raise ValueError(f"the corpus file must end in .npz, got {out.name!r}")
-    bar, show = _bar("unpacking", "file")
-    with resolve_unipen(archive, progress=show) as folder:
-        bar.close()
-        bar, show = _bar("reading", "file")
-        found, kept = read_lines(folder, progress=show)
-        bar.close()
+    with (
+        _bar("unpacking", "file") as unpacking,
+        resolve_unipen(archive, progress=unpacking) as folder,
+        _bar("reading", "file") as reading,
+    ):
+        found, kept = read_lines(folder, progress=reading)
     about = {
         "name": "UNIPEN train_r01_v07",
         "licence": "CC BY 4.0",
@@ -215,27 +238,22 @@ def train(
         config = ht.TrainConfig(**changes, seed=seed, sampling=chosen)
     elif rate is not None or batch_points is not None or longest is not None:
         raise ValueError("a resumed run keeps its settings; only --points may change")
-    bar: tqdm[Any] = tqdm(desc="training", unit="pt", unit_scale=True, file=sys.stderr)
-
-    def show(done: int, total: int, nats: float) -> None:
-        bar.total = total
-        bar.set_postfix_str(f"{nats:.3f} nats", refresh=False)
-        bar.update(done - bar.n)
-
-    best = ht.train(
-        ht.load_corpus(corpus),
-        out,
-        config=config,
-        network=ht.NetworkConfig(units=units) if units else None,
-        resume=resume,
-        points=int(points) if resume and points is not None else None,
-        start_from=ht.load_checkpoint(init_from) if init_from else None,
-        device=device,
-        provenance={"command": "handtraj " + " ".join(sys.argv[1:])},
-        progress=show,
-        stop_after=stop_after,
-    )
-    bar.close()
+    data = ht.load_corpus(corpus)
+    start = ht.load_checkpoint(init_from) if init_from else None
+    with _bar("training", "pt") as show:
+        best = ht.train(
+            data,
+            out,
+            config=config,
+            network=ht.NetworkConfig(units=units) if units else None,
+            resume=resume,
+            points=int(points) if resume and points is not None else None,
+            start_from=start,
+            device=device,
+            provenance={"command": "handtraj " + " ".join(sys.argv[1:])},
+            progress=show,
+            stop_after=stop_after,
+        )
     typer.echo(f"best averaged weights: {best}")
 
 

@@ -45,9 +45,10 @@ def density(
         heavy = mixture.log_weight > np.log(0.02)
         spread = mixture.mean.abs() + 2 * mixture.log_sigma.exp()
         reach = float(spread[heavy].max()) * unit
+    # Cells twice as far sideways: a page is wider than the map is high.
     side, height = 45, 320
-    at = (np.arange(side) + 0.5) / side * 2 * reach - reach
-    dx, dy = (grid.ravel() for grid in np.meshgrid(at, at))
+    at = (np.arange(2 * side) + 0.5) / side * 2 * reach - 2 * reach
+    dx, dy = (grid.ravel() for grid in np.meshgrid(at, at[side // 2 : side // 2 + side]))
     places = torch.tensor(np.stack([dx, dy], -1) / unit, dtype=mixture.mean.dtype)
     with torch.no_grad():
         log_p = mixture.log_prob_offset(places).numpy()
@@ -55,11 +56,13 @@ def density(
     level = np.clip(1 + (log_p - log_p.max()) / (4 * np.log(10)), 0, None)
     kept = level > 0.02
     x, y = even_scales(np.array([[-reach, -reach], [reach, reach]]), height, pad=0.0)
-    cell = alt.expr(f"min(width,{height})/{side}+0.4")
+    cell = alt.expr(f"min(width,{height})/{side}")
     fade = COLOURS["density"]
     field = (
         columns({"dx": dx[kept], "dy": dy[kept], "level": level[kept]})
-        .mark_square(color=fade, opacity=1, strokeWidth=0, size=alt.expr(f"pow({cell['expr']},2)"))
+        .mark_square(
+            color=fade, opacity=1, strokeWidth=0, clip=True, size=alt.expr(f"pow({cell['expr']},2)")
+        )
         .encode(
             alt.X("dx:Q", scale=x, title="dx (x-heights)"),
             alt.Y("dy:Q", scale=y, title="dy (x-heights)"),
@@ -79,7 +82,7 @@ def density(
 
 
 def window(writing: Writing, *, every: int = 4, height: int | None = None) -> Chart:
-    """Weight of every character of the text over the steps, read upwards.
+    """Weight of every character of the text over the steps, the first at the bottom.
 
     Parameters
     ----------

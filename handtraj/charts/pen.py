@@ -10,7 +10,7 @@ from typing import Any
 import altair as alt
 import numpy as np
 
-from handtraj.charts.base import COLOURS, GREY, SERIES, Chart, Picture, columns, even_scales
+from handtraj.charts.base import COLOURS, GREY, Chart, Picture, columns, even_scales
 from handtraj.ink import Ink
 from handtraj.strokes import simplify
 from handtraj.svg import svg_document
@@ -60,7 +60,7 @@ def page(
         cells.append(f'<div style="margin:0;min-width:0">{caption}{svg}</div>')
     least = f"max(15rem,{95 // across}% - 1rem)"
     style = (
-        "display:grid;gap:.6rem 1.5rem;align-items:start;"
+        "display:grid;gap:.4rem 1.5rem;align-items:start;text-align:left;"
         f"grid-template-columns:repeat(auto-fill,minmax(min(100%,{least}),1fr))"
     )
     return Picture(f'<div class="handtraj-page" style="{style}">{"".join(cells)}</div>')
@@ -138,7 +138,9 @@ def offsets(line: Ink, *, last: int | None = None, height: int = 160) -> Chart:
         .encode(
             step,
             alt.Y("offset:Q", title="offset (x-heights)"),
-            alt.Color("axis:N", title=None, scale=alt.Scale(range=SERIES[:2])),
+            alt.Color(
+                "axis:N", title=None, scale=alt.Scale(range=[COLOURS["other"], COLOURS["neutral"]])
+            ),
         )
     )
     lifts = (

@@ -79,11 +79,13 @@ def shares(
     """
     across = alt.X(f"{x}:Q", title=x, scale=alt.Scale(padding=20))
     up = alt.Y("share:Q", title=title, scale=alt.Scale(domain=[0, 1]))
-    base = columns(rows).encode(across, up, alt.Color(f"{group}:N", title=group))
+    order = list(dict.fromkeys(np.asarray(rows[group]).tolist()))
+    paint = alt.Color(f"{group}:N", title=group, scale=alt.Scale(domain=order))
+    base = columns(rows).encode(across, up, paint)
     bars = base.mark_rule(strokeWidth=6, opacity=0.25).encode(
         alt.Y("low:Q", title=title), alt.Y2("high:Q")
     )
-    kind = alt.Shape(f"{group}:N", title=group)
-    return alt.layer(
-        bars, base.mark_line(), base.mark_point(filled=True, size=70).encode(kind)
-    ).properties(width="container", height=height)
+    shape = alt.Shape(f"{group}:N", scale=alt.Scale(domain=order), legend=None)
+    dots = base.mark_point(filled=True, size=70, opacity=1).encode(shape)
+    # The legend takes the looks of the first layer.
+    return alt.layer(base.mark_line(), dots, bars).properties(width="container", height=height)
