@@ -60,6 +60,8 @@ def _bar(label: str, unit: str) -> Iterator[Callable[..., None]]:
             bar.set_postfix_str(f"{nats:.3f} nats", refresh=False)
         bar.total = total
         bar.update(done - bar.n)
+        if done >= total:
+            bar.close()
 
     try:
         yield show
@@ -168,7 +170,7 @@ def unipen(
     if out.suffix != ".npz":
         raise ValueError(f"the corpus file must end in .npz, got {out.name!r}")
     with (
-        _bar("unpacking", "file") as unpacking,
+        _bar("unpacking", "B") as unpacking,
         resolve_unipen(archive, progress=unpacking) as folder,
         _bar("reading", "file") as reading,
     ):
