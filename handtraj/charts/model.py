@@ -43,7 +43,7 @@ def density(
         raise ValueError(f"density shows one step, got shape {tuple(mixture.pen_logit.shape)}")
     if reach is None:
         heavy = mixture.log_weight > np.log(0.02)
-        spread = mixture.mean.abs() + 2 * mixture.log_sigma.exp()
+        spread = mixture.mean.abs() + 2.5 * mixture.log_sigma.exp()
         reach = float(spread[heavy].max()) * unit
     # Cells twice as far sideways: a page is wider than the map is high.
     side, height = 45, 320

@@ -85,7 +85,6 @@ def shares(
     bars = base.mark_rule(strokeWidth=6, opacity=0.25).encode(
         alt.Y("low:Q", title=title), alt.Y2("high:Q")
     )
-    shape = alt.Shape(f"{group}:N", scale=alt.Scale(domain=order), legend=None)
-    dots = base.mark_point(filled=True, size=70, opacity=1).encode(shape)
+    dots = base.mark_point(filled=True, size=70, opacity=1)
     # The legend takes the looks of the first layer.
     return alt.layer(base.mark_line(), dots, bars).properties(width="container", height=height)
