@@ -146,7 +146,7 @@ def learning_curve(
         .mark_line()
         .encode(
             alt.X("points:Q", title="pen points seen", axis=alt.Axis(format="~s")),
-            alt.Y("nats:Q", title="log density (nats a point)", scale=alt.Scale(zero=False)),
+            alt.Y("nats:Q", title="loss (nats a point)", scale=alt.Scale(zero=False)),
             alt.Color("curve:N", title=None, scale=paints(curves)),
         )
         .properties(width="container", height=height)
