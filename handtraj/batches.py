@@ -202,15 +202,12 @@ class Sampler:
     def _draw(self, rng: np.random.Generator, words_only: bool) -> Item:
         u = rng.random()
         config = self.config
-        want = (
-            "line"
-            if u < config.lines
-            else "composed"
-            if u < config.lines + config.composed
-            else "word"
-        )
         if words_only:
             want = "word"
+        elif u < config.lines:
+            want = "line"
+        else:
+            want = "composed" if u < config.lines + config.composed else "word"
         kind = "line" if want == "line" else "word"
         if kind not in self._by_kind:
             kind = want = next(iter(self._by_kind))
