@@ -4,23 +4,35 @@
 
 Absolute figures tell of the machine; the ratio to the plain loop, measured in
 turns within the same run, tells of the code.  `of_limit` is the share of what
-the machine's own matrix products would allow.
+the machine's own matrix products would allow: for training and reading the
+peak of large products, in float32 or bfloat16, whichever is higher; for
+writing the products of one step alone, by torch, numpy, or packed as the
+writer has them.
+
+"training" is one process a core with gradients averaged (`torchrun`),
+"training_1" one process with all threads; both 32 lines of 500 points.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
+from ranks import Ranks, learn
 from torch import Tensor, nn
 
 import handtraj as ht
 from handtraj.layers import window_parameters, window_weights
+from handtraj.packing import PackedNetwork
+from handtraj.precision import choose_products
+from handtraj.stepping import Sampler, Stepper
 
 CONFIG = ht.NetworkConfig()
 
@@ -86,20 +98,63 @@ def in_turns(
     return statistics.median(rates[0]), statistics.median(rates[1])
 
 
-def matrix_limit(batch: int) -> float:
-    """Points a second if only the forward matrix products were done, one step at a time."""
+def products_of_a_point() -> int:
+    """Multiplications and additions of the matrix products of one point, forward."""
     n, symbols = CONFIG.units, CONFIG.symbols
-    shapes = [(symbols + n + 3, 4 * n), (symbols + 2 * n + 3, 4 * n), (symbols + 2 * n + 3, 4 * n)]
+    weights = 4 * n * (3 + symbols + n) + (CONFIG.layers - 1) * 4 * n * (3 + symbols + 2 * n)
+    return 2 * (weights + 3 * CONFIG.windows * n + (6 * CONFIG.components + 1) * 3 * n)
+
+
+def peak(seconds: float) -> float:
+    """Operations a second of the machine's largest matrix products, float32 or bfloat16."""
+    best = 0.0
+    for kind in (torch.float32, torch.bfloat16):
+        a, b = torch.randn(2048, 1024).to(kind), torch.randn(1024, 1600).to(kind)
+        end, found = time.monotonic() + seconds, []
+        while time.monotonic() < end or len(found) < 3:
+            begun = time.perf_counter()
+            a @ b
+            found.append(2 * 2048 * 1024 * 1600 / (time.perf_counter() - begun))
+        best = max(best, statistics.median(found))
+    return best
+
+
+def writing_limit(batch: int) -> float:
+    """Points a second if only the products of a step were done.
+
+    The best of float32 products by torch and by numpy, and of the packed ones.
+    """
+    n, symbols = CONFIG.units, CONFIG.symbols
+    shapes = [(symbols + n + 3, 4 * n)] + [(symbols + 2 * n + 3, 4 * n)] * (CONFIG.layers - 1)
     shapes.append((3 * n, 6 * CONFIG.components + 1))
     pairs = [(torch.randn(batch, a), torch.randn(a, b)) for a, b in shapes]
-    rates = []
-    for _ in range(5):
-        begun = time.perf_counter()
-        for _ in range(100):
-            for a, b in pairs:
-                a @ b
-        rates.append(100 * batch / (time.perf_counter() - begun))
-    return statistics.median(rates)
+    arrays = [(a.numpy(), b.numpy()) for a, b in pairs]
+    packed = PackedNetwork(ht.load_writer().network)
+    row = np.ones((batch, packed.width), np.float32)
+    bound = [p.bind(row[:, s]) for p, s in zip(packed.layers, packed.spans, strict=True)]
+    bound.append(packed.head.bind(row))
+
+    def by_torch() -> None:
+        for a, b in pairs:
+            a @ b
+
+    def by_numpy() -> None:
+        for a, b in arrays:
+            a @ b
+
+    def by_packed() -> None:
+        for product in bound:
+            product()
+
+    rates: dict[Callable[[], None], list[float]] = {by_torch: [], by_numpy: [], by_packed: []}
+    with torch.inference_mode():
+        for _ in range(5):
+            for work, found in rates.items():
+                begun = time.perf_counter()
+                for _ in range(50):
+                    work()
+                found.append(50 * batch / (time.perf_counter() - begun))
+    return max(statistics.median(found) for found in rates.values())
 
 
 def measure(seconds: float) -> dict[str, dict[str, float]]:
@@ -117,23 +172,30 @@ def measure(seconds: float) -> dict[str, dict[str, float]]:
             "of_limit": round(fast / limit, 2),
         }
 
-    steps, batch = 200, 32
+    steps, batch = 500, 32
     x = torch.randn(steps, batch, 3, generator=generator)
     text = network.one_hot(torch.randint(1, CONFIG.symbols, (batch, 32), generator=generator))
+    operations = peak(seconds / 4)
+    forward = products_of_a_point()
+    cores = os.cpu_count() or 1
+    chosen = choose_products("auto", network, torch.device("cpu"))
+    network.products = getattr(torch, chosen)
 
-    def learn(model: nn.Module, read: Callable[[], Tensor]) -> int:
-        model.zero_grad()
-        (-ht.Mixture.from_raw(read()).log_prob(x)).mean().backward()
+    def learn_plain() -> int:
+        plain.zero_grad()
+        (-ht.Mixture.from_raw(plain(x, text)).log_prob(x)).mean().backward()
         return steps * batch
 
-    limit = matrix_limit(batch)
+    def learn_alone() -> int:
+        learn(network, x, text)
+        return steps * batch
+
     # Backward does each product twice more: for the input and for the weights.
-    row(
-        "training",
-        limit / 3,
-        lambda: learn(network, lambda: network(x, text).raw),
-        lambda: learn(plain, lambda: plain(x, text)),
-    )
+    limit = operations / (3 * forward)
+    ranks = Ranks(min(cores, batch), steps, batch, chosen)
+    row("training", limit, ranks.update, learn_plain)
+    ranks.close()
+    row("training_1", limit, learn_alone, learn_plain)
 
     def read(model: Callable[[], object]) -> int:
         with torch.inference_mode():
@@ -142,32 +204,41 @@ def measure(seconds: float) -> dict[str, dict[str, float]]:
 
     row(
         "reading",
-        limit,
+        operations / forward,
         lambda: read(lambda: network(x, text)),
         lambda: read(lambda: plain(x, text)),
     )
     for size in (1, 16, 64):
-        hot = text[:1].expand(size, -1, -1).contiguous()
-        draw = torch.rand(size, 2), torch.randn(size, 2)
-
-        def ours(size: int = size, hot: Tensor = hot, draw: tuple[Tensor, Tensor] = draw) -> int:
-            state, at = network.initial_state(size), torch.zeros(size, 3)
-            with torch.inference_mode():
-                for _ in range(100):
-                    raw, state = network.step(at, hot, state)
-                    at = network.mixture(raw).transform(*draw)
-            return 100 * size
-
-        def other(size: int = size, hot: Tensor = hot, draw: tuple[Tensor, Tensor] = draw) -> int:
-            state, at = plain.start(size), torch.zeros(size, 3)
-            with torch.inference_mode():
-                for _ in range(100):
-                    raw, state = plain.step(at, hot, state)
-                    at = ht.Mixture.from_raw(raw).transform(*draw)
-            return 100 * size
-
-        row(f"writing_{size}", matrix_limit(size), ours, other)
+        row(f"writing_{size}", writing_limit(size), *writers(plain, size))
     return table
+
+
+def writers(plain: PlainLoop, size: int) -> tuple[Callable[[], int], Callable[[], int]]:
+    """A hundred points of so many lines: ours with the shipped weights, and the plain loop."""
+    network = ht.load_writer().network
+    codes = np.tile(np.arange(1, 33), (size, 1))
+    packed = PackedNetwork(network)
+    sampler = Sampler(0.0, "sigma", min_sigma=CONFIG.min_sigma, components=CONFIG.components)
+    rng = np.random.default_rng(0)
+    random = np.hstack([rng.random((size, 2)), rng.normal(size=(size, 2))]).astype(np.float32)
+    hot, draw = network.one_hot(torch.from_numpy(codes)), torch.from_numpy(random)
+
+    def ours() -> int:
+        with torch.inference_mode():
+            stepper, x = Stepper(packed, codes), np.zeros((size, 3), np.float32)
+            for _ in range(100):
+                x = sampler.draw(stepper.step(x), random)
+        return 100 * size
+
+    def other() -> int:
+        state, x = plain.start(size), torch.zeros(size, 3)
+        with torch.inference_mode():
+            for _ in range(100):
+                raw, state = plain.step(x, hot, state)
+                x = ht.Mixture.from_raw(raw).transform(draw[:, :2], draw[:, 2:])
+        return 100 * size
+
+    return ours, other
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import typer
 from tqdm import tqdm
 
 import handtraj as ht
-from handtraj.batches import SamplingConfig
+from handtraj.checkpoint import shipped_weights
 from handtraj.export import check_format, export, png
 from handtraj.ink import replace_file
 from handtraj.sources.download import resolve_unipen
@@ -52,6 +52,8 @@ def _bar(label: str, unit: str) -> Iterator[Callable[..., None]]:
                 desc=label,
                 unit=unit,
                 total=total,
+                # A resumed run has done its part before: it is no speed.
+                initial=done,
                 unit_scale=True,
                 file=sys.stderr,
                 mininterval=0.5,
@@ -218,45 +220,108 @@ def train(
     init_from: Annotated[Path | None, typer.Option(help="Weights to begin with.")] = None,
     points: Annotated[float | None, typer.Option(help="Pen points to see in all.")] = None,
     rate: Annotated[float | None, typer.Option(help="Learning rate.")] = None,
+    decay: Annotated[
+        float | None, typer.Option(help="Share of the run in which the rate falls; default 0.4.")
+    ] = None,
     units: Annotated[int | None, typer.Option(help="Units a layer; default 400.", min=1)] = None,
     batch_points: Annotated[int | None, typer.Option(help="Points a batch.", min=1)] = None,
     longest: Annotated[
         int | None, typer.Option(help="Ink is cut at so many points.", min=2)
     ] = None,
+    words: Annotated[
+        int | None, typer.Option(help="Most words of a composed line; default 5.", min=2)
+    ] = None,
+    size: Annotated[float | None, typer.Option(help="Augmentation, log s.d.")] = None,
+    width: Annotated[float | None, typer.Option(help="Augmentation, log s.d.")] = None,
+    slant: Annotated[float | None, typer.Option(help="Augmentation, s.d. of the shear.")] = None,
+    speed: Annotated[float | None, typer.Option(help="Augmentation, log s.d.")] = None,
+    wander: Annotated[
+        float | None, typer.Option(help="Largest error of the pen's position, x-heights.")
+    ] = None,
+    weight_noise: Annotated[float | None, typer.Option(help="S.d. on every weight.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="auto, float32 or bfloat16; default: as before, or auto.")
+    ] = None,
     stop_after: Annotated[int | None, typer.Option(help="Stop after so many updates.")] = None,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
     seed: Seed = 0,
 ) -> None:
-    """Train a network on a corpus; resumes bit for bit on a CPU."""
-    changes: dict[str, Any] = {}
-    if points is not None:
-        changes["points"] = int(points)
-    if rate is not None:
-        changes["rate"] = rate
-    sampling = {"points": batch_points, "longest": longest}
-    config = None
-    if not resume:
-        chosen = SamplingConfig(**{k: v for k, v in sampling.items() if v is not None})
-        config = ht.TrainConfig(**changes, seed=seed, sampling=chosen)
-    elif rate is not None or batch_points is not None or longest is not None:
-        raise ValueError("a resumed run keeps its settings; only --points may change")
+    """Train a network on a corpus; resumes bit for bit on a CPU.
+
+    With --resume, settings that are given replace those of the run.  Several
+    processes: torchrun --nproc-per-node N -m handtraj train ...
+    """
+    logging.getLogger("handtraj").setLevel(logging.INFO)
+    changes = _given(
+        points=None if points is None else int(points),
+        rate=rate,
+        decay_share=decay,
+        weight_noise=weight_noise,
+        sampling=_given(
+            points=batch_points,
+            longest=longest,
+            words=words,
+            augmentation=_given(size=size, width=width, slant=slant, speed=speed, wander=wander),
+        ),
+    )
+    if resume and (units or init_from):
+        raise ValueError("a resumed run keeps its network; leave out --units and --init-from")
     data = ht.load_corpus(corpus)
     start = ht.load_checkpoint(init_from) if init_from else None
     with _bar("training", "pt") as show:
         best = ht.train(
             data,
             out,
-            config=config,
+            config=ht.TrainConfig(seed=seed).changed(changes),
             network=ht.NetworkConfig(units=units) if units else None,
             resume=resume,
-            points=int(points) if resume and points is not None else None,
+            changes=changes,
             start_from=start,
             device=device,
+            precision=precision,
             provenance={"command": "handtraj " + " ".join(sys.argv[1:])},
             progress=show,
             stop_after=stop_after,
         )
     typer.echo(f"best averaged weights: {best}")
+
+
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that were given."""
+    return {name: value for name, value in options.items() if value not in (None, {})}
+
+
+@app.command()
+def evaluate(
+    checkpoint: Annotated[str, typer.Argument(help="Weights from `handtraj train`, or `shipped`.")],
+    corpus: Annotated[Path, typer.Argument(help="Corpus file from `handtraj data`.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Report, JSON.")],
+    texts: Annotated[int, typer.Option(help="Texts written at every bias.", min=1)] = 200,
+    lines: Annotated[int, typer.Option(help="Lines a split for nats a point.", min=1)] = 150,
+    inside: Annotated[
+        int, typer.Option(help="Training writers among the identifier's candidates.", min=1)
+    ] = 40,
+    reader: Annotated[Path | None, typer.Option(help="Another reader than the shipped.")] = None,
+    seed: Seed = 0,
+) -> None:
+    """Measure weights: likelihood, calibration, legibility, resemblance; minutes to an hour."""
+    from handtraj.evaluation.reader import load_reader
+    from handtraj.evaluation.report import ReportConfig, evaluate, headlines, save_report
+
+    chosen = ht.load_checkpoint(shipped_weights() if checkpoint == "shipped" else checkpoint)
+    data = ht.load_corpus(corpus)
+    config = ReportConfig(texts=texts, likelihood_lines=lines, inside=inside, seed=seed)
+    counts: dict[str, int] = {}
+
+    def tell(part: str, done: int) -> None:
+        counts[part] = counts.get(part, 0) + done
+        typer.echo(f"\r{part}: {counts[part]}   ", nl=False, err=True)
+
+    report = evaluate(chosen, data, load_reader(reader), config=config, progress=tell)
+    typer.echo("", err=True)
+    save_report(report, out, command="handtraj " + " ".join(sys.argv[1:]))
+    for row in headlines(report):
+        typer.echo(row)
 
 
 def main() -> None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from handtraj.alphabet import Alphabet
+from handtraj.augmentation import AugmentationConfig, augment, wander
 from handtraj.corpus import QUANTUM, Corpus
 
 __all__ = ["Batch", "Item", "Sampler", "SamplingConfig", "capped_shares", "item", "pad"]
@@ -25,16 +27,18 @@ class SamplingConfig:
     """How items are drawn.
 
     `lines` and `composed` are shares of the items; single words make up the
-    rest.  `cap` bounds one writer's share within each kind.  Ink is cut at
-    `longest` points.
+    rest.  A composed line has two to `words` words.  `cap` bounds one
+    writer's share within each kind.  Ink is cut at `longest` points.
     """
 
     lines: float = 0.35
     composed: float = 0.39
+    words: int = 5
     cap: float = 0.03
     longest: int = 800
     points: int = 10_000
     pool: int = 16
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
     def __post_init__(self) -> None:
         if min(self.lines, self.composed) < 0 or self.lines + self.composed > 1:
@@ -42,11 +46,19 @@ class SamplingConfig:
                 f"lines and composed are shares >= 0 of at most 1 together, "
                 f"got {self.lines} and {self.composed}"
             )
+        if self.words < 2:
+            raise ValueError(f"words must be >= 2, got {self.words}")
         if not 0 < self.cap <= 1:
             raise ValueError(f"cap must be in (0, 1], got {self.cap}")
         for name in ("longest", "points", "pool"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name} must be >= 1, got {getattr(self, name)}")
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> SamplingConfig:
+        """The inverse of `dataclasses.asdict`, from JSON."""
+        known = dict(values)
+        return cls(**known | {"augmentation": AugmentationConfig(**known.get("augmentation", {}))})
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,12 +72,19 @@ class Item:
 
 @dataclass(frozen=True, eq=False)
 class Batch:
-    """Padded items: x (T, B, 3), mask (T, B), codes (B, C), and their lines."""
+    """Padded items: x (T, B, 3), mask (T, B), codes (B, C), and their lines.
+
+    `wander` (T, B, 2), where the pen was moved off its line, is in the units
+    of x.  `points` is the number of points predicted in the whole batch, of
+    which another rank may hold a part.
+    """
 
     x: NDArray[np.float32]
     mask: NDArray[np.float32]
     codes: NDArray[np.int64]
     lines: tuple[tuple[int, ...], ...]
+    points: int
+    wander: NDArray[np.float32] | None = None
 
 
 def capped_shares(weights: NDArray[np.float64], cap: float) -> NDArray[np.float64]:
@@ -142,7 +161,7 @@ def pad(items: Sequence[Item], alphabet: Alphabet, scale: float) -> Batch:
         mask[: len(one.offsets), b] = 1
         codes[b, : len(one.text)] = alphabet.encode(one.text)
     x[..., :2] /= scale
-    return Batch(x, mask, codes, tuple(i.lines for i in items))
+    return Batch(x, mask, codes, tuple(i.lines for i in items), int(mask[1:].sum()))
 
 
 class Sampler:
@@ -196,8 +215,26 @@ class Sampler:
         if len(groups) > 1:
             groups.pop()
         for at in rng.permutation(len(groups)):
-            share = groups[at][self.rank :: self.world]
-            yield pad(share or groups[at][:1], self.alphabet, self.scale)
+            yield self._share(groups[at], rng)
+
+    def _share(self, group: list[Item], rng: np.random.Generator) -> Batch:
+        """The rank's part of a group; every rank draws the whole group's errors."""
+        strength = self.config.augmentation.wander
+        errors = [wander(len(i.offsets), strength, rng) for i in group] if strength else []
+        mine = slice(self.rank, None, self.world)
+        points = sum(len(i.offsets) - 1 for i in group)
+        # A rank without an item must still take part in the step: it gets one
+        # that counts for nothing.
+        batch = pad(group[mine] or group[:1], self.alphabet, self.scale)
+        batch = replace(batch, points=points)
+        if not group[mine]:
+            batch = replace(batch, mask=np.zeros_like(batch.mask))
+        if errors:
+            moved = np.zeros((*batch.mask.shape, 2), dtype=np.float32)
+            for b, one in enumerate(errors[mine]):
+                moved[: len(one), b] = one / self.scale
+            batch = replace(batch, wander=moved)
+        return batch
 
     def _draw(self, rng: np.random.Generator, words_only: bool) -> Item:
         u = rng.random()
@@ -215,11 +252,23 @@ class Sampler:
         mine = members[rng.choice(len(members), p=shares)]
         if want == "composed" and len(mine) > 1:
             return self._compose(mine, rng)
-        return item(self.corpus, int(rng.choice(mine)), config.longest, rng)
+        # Cut after the change, which may lengthen the ink.
+        whole = item(self.corpus, int(rng.choice(mine)), 10**6, rng)
+        return self._finish(whole.offsets, whole.text[:-1], whole.lines, rng)
+
+    def _finish(
+        self,
+        offsets: NDArray[np.float32],
+        text: str,
+        lines: tuple[int, ...],
+        rng: np.random.Generator,
+    ) -> Item:
+        changed = augment(offsets, self.config.augmentation, rng)
+        return _cut(changed, text, self.config.longest, lines)
 
     def _compose(self, mine: NDArray[np.int64], rng: np.random.Generator) -> Item:
-        """Two to five words of one writer on one baseline, gaps as people leave them."""
-        chosen = [int(i) for i in rng.choice(mine, int(rng.integers(2, 6)))]
+        """Several words of one writer on one baseline, gaps as people leave them."""
+        chosen = [int(i) for i in rng.choice(mine, int(rng.integers(2, self.config.words + 1)))]
         gap = rng.uniform(1.2, 2.1)
         parts: list[NDArray[np.float32]] = []
         right, foot = 0.0, 0.0
@@ -241,4 +290,4 @@ class Sampler:
             foot = float(self._baselines[index] - y[-1])
             parts.append(one)
         text = " ".join(self.corpus.texts[i] for i in chosen)
-        return _cut(np.concatenate(parts), text, self.config.longest, tuple(chosen))
+        return self._finish(np.concatenate(parts), text, tuple(chosen), rng)

@@ -2,30 +2,47 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from handtraj.alphabet import Alphabet
 from handtraj.batches import Batch, Item, item, pad
 from handtraj.corpus import Corpus
 from handtraj.network import Network
 
-__all__ = ["batch_loss", "corpus_scale", "mean_nats", "validation_batches"]
+__all__ = ["batch_loss", "corpus_scale", "mean_nats", "sum_nats", "validation_batches"]
 
 
-def batch_loss(network: Network, batch: Batch, device: torch.device) -> tuple[Tensor, int]:
+def batch_loss(network: nn.Module, batch: Batch, device: torch.device) -> tuple[Tensor, int]:
     """Sum of nats over the batch's points, and their number.
 
-    The first point of an item is given; every later one is predicted.
+    The first point of an item is given; every later one is predicted.  A pen
+    moved off its line (`batch.wander`) is to come back to it.
+
+    Parameters
+    ----------
+    network : Network, or a wrapper of one that is called like it
+    batch : Batch
+    device : torch.device
     """
+    inner = network if isinstance(network, Network) else network.module
+    assert isinstance(inner, Network)
     # Copies, since torch aligns its memory and numpy may not: the last bits of
     # a matrix product depend on alignment, and a resume must not.
     x = torch.tensor(batch.x, device=device)
     mask = torch.tensor(batch.mask[1:], device=device)
-    text = network.one_hot(torch.tensor(batch.codes, device=device))
-    reading = network(x[:-1], text)
-    nats = -network.mixture(reading.raw).log_prob(x[1:])
+    text = inner.one_hot(torch.tensor(batch.codes, device=device))
+    seen, wanted = x[:-1], x[1:]
+    if batch.wander is not None:
+        error = torch.tensor(batch.wander[:-1], device=device)
+        seen, wanted = seen.clone(), wanted.clone()
+        seen[..., :2] += torch.diff(error, dim=0, prepend=torch.zeros_like(error[:1]))
+        wanted[..., :2] -= error
+    reading = network(seen, text)
+    nats = -inner.mixture(reading.raw).log_prob(wanted)
     return (nats * mask).sum(), int(batch.mask[1:].sum())
 
 
@@ -84,10 +101,16 @@ def validation_batches(
 
 
 @torch.no_grad()
-def mean_nats(network: Network, batches: list[Batch], device: torch.device) -> float:
-    """Nats per point over batches, in standardised units."""
+def sum_nats(network: Network, batches: Iterable[Batch], device: torch.device) -> tuple[float, int]:
+    """Nats over batches, in standardised units, and the number of points."""
     total, count = 0.0, 0
     for batch in batches:
         loss, points = batch_loss(network, batch, device)
         total, count = total + float(loss), count + points
+    return total, count
+
+
+def mean_nats(network: Network, batches: Iterable[Batch], device: torch.device) -> float:
+    """Nats per point over batches, in standardised units."""
+    total, count = sum_nats(network, batches, device)
     return total / max(1, count)

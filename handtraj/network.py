@@ -141,6 +141,9 @@ class Network(nn.Module):
         )
         self.window_head = nn.Linear(n, 3 * c.windows)
         self.head = nn.Linear(c.layers * n, raw_size(c.components))
+        #: Precision of the matrix products of :meth:`forward`; state and loss
+        #: keep that of the weights.
+        self.products = torch.float32
         self.reset(generator)
 
     @torch.no_grad()
@@ -250,6 +253,7 @@ class Network(nn.Module):
             state.c[0],
             state.window,
             state.kappa,
+            self.products,
         )
         hs, last = [first], [last_c]
         for layer in range(1, self.config.layers):
@@ -260,6 +264,7 @@ class Network(nn.Module):
                 self.gate_bias[layer],
                 state.h[layer],
                 state.c[layer],
+                self.products,
             )
             hs.append(h)
             last.append(c)

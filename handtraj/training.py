@@ -3,94 +3,29 @@
 from __future__ import annotations
 
 import json
-import math
+import logging
+import os
+import platform
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from handtraj.alphabet import Alphabet
-from handtraj.batches import Batch, Sampler, SamplingConfig
-from handtraj.checkpoint import (
-    Checkpoint,
-    CheckpointError,
-    read_tensors,
-    save_checkpoint,
-    write_tensors,
-)
+from handtraj.batches import Batch
+from handtraj.checkpoint import Checkpoint, save_checkpoint
 from handtraj.corpus import Corpus
-from handtraj.loss import batch_loss, corpus_scale, mean_nats, validation_batches
-from handtraj.network import Network, NetworkConfig, resolve_device
+from handtraj.distributed import join_team, restarted
+from handtraj.loss import sum_nats, validation_batches
+from handtraj.network import NetworkConfig
+from handtraj.precision import choose_products
+from handtraj.trainer import TrainConfig, Trainer, TrainingError, learning_rate
 
-__all__ = ["TrainConfig", "TrainingError", "learning_rate", "train"]
+__all__ = ["TrainConfig", "TrainingError", "describe_machine", "learning_rate", "train"]
 
-
-class TrainingError(RuntimeError):
-    """Training cannot go on; the message says at which update and why."""
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How to train.
-
-    The learning rate warms up over `warmup` updates, stays, and falls to a
-    twentieth over the last `decay_share` of `points`.  Everything that is
-    looked at uses averaged weights (exponential, factor `average`).
-    """
-
-    points: int = 40_000_000
-    rate: float = 2e-3
-    warmup: int = 100
-    decay_share: float = 0.4
-    words_first: float = 0.08
-    betas: tuple[float, float] = (0.9, 0.98)
-    weight_decay: float = 1e-4
-    clip: float = 2.0
-    average: float = 0.998
-    seed: int = 0
-    validate_every: int = 150
-    save_every: int = 50
-    sampling: SamplingConfig = field(default_factory=SamplingConfig)
-
-    def __post_init__(self) -> None:
-        for name in ("points", "rate", "clip", "validate_every", "save_every"):
-            if not getattr(self, name) > 0:
-                raise ValueError(f"{name} must be > 0, got {getattr(self, name)}")
-        for name in ("decay_share", "words_first", "average"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> TrainConfig:
-        """The inverse of `dataclasses.asdict`, from JSON."""
-        sampling = SamplingConfig(**values["sampling"])
-        return cls(**{**values, "betas": tuple(values["betas"]), "sampling": sampling})
-
-
-@dataclass
-class _Run:
-    """What changes while training; with the weights, all that a resume needs."""
-
-    update: int = 0
-    points: int = 0
-    round: int = 0
-    batch: int = 0
-    best: float = math.inf
-    seconds: float = 0.0
-
-
-def learning_rate(config: TrainConfig, update: int, points: int) -> float:
-    """The rate of the next update: warm-up, plateau, then down along 1 - sqrt."""
-    rate = config.rate * min(1.0, (update + 1) / max(1, config.warmup))
-    start = config.points * (1 - config.decay_share)
-    if points > start and config.decay_share > 0:
-        gone = min(1.0, (points - start) / (config.points - start))
-        rate *= 1 - 0.95 * math.sqrt(gone)
-    return rate
+log = logging.getLogger(__name__)
 
 
 def train(
@@ -100,9 +35,10 @@ def train(
     config: TrainConfig | None = None,
     network: NetworkConfig | None = None,
     resume: bool = False,
-    points: int | None = None,
+    changes: Mapping[str, Any] | None = None,
     start_from: Checkpoint | None = None,
     device: str = "auto",
+    precision: str | None = None,
     alphabet: Alphabet | None = None,
     provenance: dict[str, Any] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
@@ -114,6 +50,9 @@ def train(
     needs), `stable.safetensors` (the same, just before the rate falls: where
     a longer run goes on), and `best.safetensors` (averaged weights).
 
+    Under torchrun, every process calls this: they share each batch, and one
+    of them writes.  A team that torchrun started anew resumes by itself.
+
     Parameters
     ----------
     corpus : Corpus
@@ -122,10 +61,16 @@ def train(
         For a fresh run; a resumed one keeps its own.
     resume : bool
         Go on from `last.safetensors`.
-    points : int, optional
-        With `resume`, a new end of the run.
+    changes : mapping, optional
+        With `resume`, fields of `TrainConfig` that change from here on, such
+        as `points`, the end of the run (see `TrainConfig.changed`).
     start_from : Checkpoint, optional
         Begin with these weights and a fresh optimiser.
+    device : str
+        See :func:`handtraj.network.resolve_device`.
+    precision : str, optional
+        See :func:`handtraj.precision.choose_products`.  Default: that of the
+        leg before, so that a resume is exact; a fresh run probes.
     progress : callable, optional
         Called with (points so far, points in all, nats per point).
     stop_after : int, optional
@@ -140,243 +85,128 @@ def train(
     """
     folder = Path(folder)
     last = folder / "last.safetensors"
+    resume = resume or (restarted() and last.is_file())
     if resume and not last.is_file():
         raise ValueError(f"nothing to resume: {last} does not exist")
     if not resume and last.exists():
         raise ValueError(f"{folder} already holds a run; use --resume, or another folder")
     folder.mkdir(parents=True, exist_ok=True)
-    trainer = (
-        _Trainer.resume(last, points, resolve_device(device))
-        if resume
-        else _Trainer.fresh(
-            config or TrainConfig(), network, start_from, alphabet, corpus, resolve_device(device)
+    with join_team(device) as team:
+        trainer = (
+            Trainer.resume(last, changes or {}, team)
+            if resume
+            else Trainer.fresh(config or TrainConfig(), network, start_from, alphabet, corpus, team)
         )
-    )
-    trainer.provenance = provenance or trainer.provenance
-    trainer.run_loop(corpus, folder, progress, stop_after)
+        trainer.provenance = provenance or trainer.provenance
+        _loop(trainer, corpus, folder, precision, progress, stop_after)
     return folder / "best.safetensors"
 
 
-class _Trainer:
-    """Network, averaged network, optimiser and counters of one run."""
-
-    def __init__(
-        self,
-        config: TrainConfig,
-        network: Network,
-        alphabet: Alphabet,
-        scale: float,
-        device: torch.device,
-    ) -> None:
-        self.config, self.alphabet, self.scale, self.device = config, alphabet, scale, device
-        self.network = network.to(device)
-        self.averaged = Network(network.config).to(device)
-        self.averaged.load_state_dict(network.state_dict())
-        self.averaged.requires_grad_(False)
-        self.optimiser = torch.optim.AdamW(
-            network.parameters(),
-            lr=config.rate,
-            betas=config.betas,
-            weight_decay=config.weight_decay,
-            fused=True,
-        )
-        self.run = _Run()
-        self.provenance: dict[str, Any] = {}
-
-    @classmethod
-    def fresh(
-        cls,
-        config: TrainConfig,
-        size: NetworkConfig | None,
-        start_from: Checkpoint | None,
-        alphabet: Alphabet | None,
-        corpus: Corpus,
-        device: torch.device,
-    ) -> _Trainer:
-        if start_from is not None:
-            trainer = cls(
-                config, start_from.network.train(), start_from.alphabet, start_from.scale, device
-            )
-            trainer.provenance = dict(start_from.provenance)
-            return trainer
-        alphabet = alphabet or Alphabet()
-        size = replace(size or NetworkConfig(), symbols=len(alphabet))
-        generator = torch.Generator().manual_seed(config.seed)
-        return cls(
-            config, Network(size, generator=generator), alphabet, corpus_scale(corpus), device
-        )
-
-    @classmethod
-    def resume(cls, path: Path, points: int | None, device: torch.device) -> _Trainer:
-        tensors, about = read_tensors(path)
-        if about.get("kind") != "training":
-            raise CheckpointError(f"{path} is not a training state; it cannot be resumed")
-        network = Network(NetworkConfig(**about["network"]))
-        config = TrainConfig.from_dict(about["train"])
-        trainer = cls(
-            replace(config, points=points) if points else config,
-            network,
-            Alphabet(about["symbols"]),
-            about["scale"],
-            device,
-        )
-        network.load_state_dict({k[2:]: v for k, v in tensors.items() if k.startswith("w.")})
-        trainer.averaged.load_state_dict(
-            {k[2:]: v for k, v in tensors.items() if k.startswith("a.")}
-        )
-        names = [name for name, _ in network.named_parameters()]
-        state = trainer.optimiser.state_dict()
-        state["state"] = {
-            i: {
-                "step": tensors[f"o.step.{name}"].clone(),
-                "exp_avg": tensors[f"o.exp_avg.{name}"].clone(),
-                "exp_avg_sq": tensors[f"o.exp_avg_sq.{name}"].clone(),
-            }
-            for i, name in enumerate(names)
-            if f"o.step.{name}" in tensors
-        }
-        trainer.optimiser.load_state_dict(state)
-        trainer.run = _Run(**about["run"])
-        trainer.provenance = about["provenance"]
-        return trainer
-
-    def save(self, path: Path) -> None:
-        tensors = {f"w.{k}": v for k, v in self.network.state_dict().items()}
-        tensors |= {f"a.{k}": v for k, v in self.averaged.state_dict().items()}
-        for name, parameter in self.network.named_parameters():
-            for key, value in self.optimiser.state.get(parameter, {}).items():
-                tensors[f"o.{key}.{name}"] = value
-        write_tensors(
-            path,
-            tensors,
-            {
-                "kind": "training",
-                "network": asdict(self.network.config),
-                "train": asdict(self.config),
-                "symbols": self.alphabet.symbols,
-                "scale": self.scale,
-                "run": asdict(self.run),
-                "provenance": self.provenance,
-            },
-        )
-
-    def checkpoint(self) -> Checkpoint:
-        return Checkpoint(
-            self.averaged,
-            self.alphabet,
-            self.scale,
-            {
-                **self.provenance,
-                "updates": self.run.update,
-                "points": self.run.points,
-                "validation_nats": self.run.best,
-                "train": asdict(self.config),
-            },
-        )
-
-    def batches(self, corpus: Corpus) -> Iterator[Batch]:
-        """From where the run stands, without end."""
-        config = self.config
-        sampler = Sampler(corpus, self.alphabet, self.scale, config.sampling, seed=config.seed)
-        per_round = config.sampling.pool * config.sampling.points
-        while True:
-            # Single words first: they teach the window where it is.
-            early = self.run.round * per_round < config.words_first * config.points
-            for number, batch in enumerate(sampler.round(self.run.round, words_only=early)):
-                if number >= self.run.batch:
-                    self.run.batch = number + 1
-                    yield batch
-            self.run.round, self.run.batch = self.run.round + 1, 0
-
-    def update(self, batch: Batch) -> float:
-        """One optimiser step; returns nats per point."""
-        config, run = self.config, self.run
-        for group in self.optimiser.param_groups:
-            group["lr"] = learning_rate(config, run.update, run.points)
-        total, count = batch_loss(self.network, batch, self.device)
-        loss = total / count
-        nats = float(loss.detach())
-        if not math.isfinite(nats):
-            raise TrainingError(
-                f"loss is {nats} at update {run.update}, corpus lines {batch.lines}"
-            )
-        self.optimiser.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = float(nn.utils.clip_grad_norm_(self.network.parameters(), config.clip))
-        if not math.isfinite(norm):
-            raise TrainingError(
-                f"gradient norm is {norm} at update {run.update}, corpus lines {batch.lines}"
-            )
-        self.optimiser.step()
-        # A young average follows closely, or it would remember the start.
-        keep = min(config.average, (1 + run.update) / (10 + run.update))
-        with torch.no_grad():
-            for slow, fast in zip(
-                self.averaged.parameters(), self.network.parameters(), strict=True
-            ):
-                slow.lerp_(fast, 1 - keep)
-        run.update += 1
-        run.points += count
-        return nats
-
-    def run_loop(
-        self,
-        corpus: Corpus,
-        folder: Path,
-        progress: Callable[[int, int, float], None] | None,
-        stop_after: int | None,
-    ) -> None:
-        config, run = self.config, self.run
-        checks = {
-            kind: validation_batches(corpus, self.alphabet, self.scale, kind=kind, limit=limit)
-            for kind, limit in (("line", 120), ("word", 240))
-        }
-        journal = _Journal(folder / "log.jsonl", run.update)
-        begun, before = time.monotonic(), run.seconds
-        plateau_end = config.points * (1 - config.decay_share)
-        first = run.update
-        stable_saved = run.points > plateau_end
-        for batch in self.batches(corpus):
-            if run.points >= config.points or run.update - first == stop_after:
-                break
-            if not stable_saved and run.points >= plateau_end:
-                self.save(folder / "stable.safetensors")
-                stable_saved = True
-            nats = self.update(batch)
-            run.seconds = before + time.monotonic() - begun
-            entry = {
-                "update": run.update,
-                "points": run.points,
-                "seconds": round(run.seconds, 1),
-                "nats": round(nats, 4),
-            }
-            if run.update % config.validate_every == 0:
-                entry |= self.validate(checks, folder)
-            journal.write(entry)
-            if run.update % config.save_every == 0:
-                self.save(folder / "last.safetensors")
-            if progress:
-                progress(run.points, config.points, nats)
+def _loop(
+    trainer: Trainer,
+    corpus: Corpus,
+    folder: Path,
+    precision: str | None,
+    progress: Callable[[int, int, float], None] | None,
+    stop_after: int | None,
+) -> None:
+    config, run, team = trainer.config, trainer.run, trainer.team
+    checks = {
+        kind: validation_batches(corpus, trainer.alphabet, trainer.scale, kind=kind, limit=limit)
+        for kind, limit in (("line", 120), ("word", 240))
+    }
+    journal = _Journal(folder / "log.jsonl", run.update) if team.leads else None
+    leg = _begin_leg(trainer, precision)
+    if journal:
+        journal.write(leg)
+    begun, before = time.monotonic(), run.seconds
+    plateau_end = config.points * (1 - config.decay_share)
+    first = run.update
+    stable_saved = run.points > plateau_end
+    for batch in trainer.batches(corpus):
+        if run.points >= config.points or run.update - first == stop_after:
+            break
+        if not stable_saved and run.points >= plateau_end:
+            trainer.save(folder / "stable.safetensors")
+            stable_saved = True
+        nats = trainer.update(batch)
         run.seconds = before + time.monotonic() - begun
-        journal.write(
-            {"update": run.update, "points": run.points, "seconds": round(run.seconds, 1)}
-            | self.validate(checks, folder)
-        )
-        run.batch -= 1  # the batch at hand was drawn but not learned from
-        self.save(folder / "last.safetensors")
-
-    def validate(self, checks: dict[str, list[Batch]], folder: Path) -> dict[str, float]:
-        """Nats per point of the averaged weights; keeps the best of them."""
-        found = {
-            f"validation_{kind}": round(mean_nats(self.averaged, batches, self.device), 4)
-            for kind, batches in checks.items()
-            if batches
+        leg |= {"last_update": run.update, "last_points": run.points}
+        entry = {
+            "update": run.update,
+            "points": run.points,
+            "seconds": round(run.seconds, 1),
+            "nats": round(nats, 4),
         }
-        score = sum(found.values())
-        if score < self.run.best:
-            self.run.best = score
-            save_checkpoint(folder / "best.safetensors", self.checkpoint())
-        return found
+        if run.update % config.validate_every == 0:
+            entry |= _validate(trainer, checks, folder)
+        if journal:
+            journal.write(entry)
+        if run.update % config.save_every == 0:
+            trainer.save(folder / "last.safetensors")
+        if progress and team.leads:
+            progress(run.points, config.points, nats)
+    run.seconds = before + time.monotonic() - begun
+    found = _validate(trainer, checks, folder)
+    if journal:
+        journal.write(
+            {"update": run.update, "points": run.points, "seconds": round(run.seconds, 1)} | found
+        )
+    run.batch -= 1  # the batch at hand was drawn but not learned from
+    trainer.save(folder / "last.safetensors")
+
+
+def _begin_leg(trainer: Trainer, precision: str | None) -> dict[str, Any]:
+    """Choose the precision, in one rank for all, and note what this leg runs on."""
+    run, team = trainer.run, trainer.team
+    wanted = precision or (run.legs[-1]["products"] if run.legs else "auto")
+    chosen = choose_products(wanted, trainer.network, team.device) if team.leads else "float32"
+    names = ("float32", "bfloat16")
+    chosen = names[int(team.choose(torch.tensor(names.index(chosen))))]
+    trainer.network.products = trainer.averaged.products = getattr(torch, chosen)
+    leg = {
+        "leg": len(run.legs) + 1,
+        "update": run.update,
+        "points": run.points,
+        "command": trainer.provenance.get("command", ""),
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+        "machine": describe_machine(team.device),
+        "ranks": team.world,
+        "threads": torch.get_num_threads(),
+        "products": chosen,
+    }
+    run.legs.append(leg)
+    if team.leads:
+        log.info("training in %s on %s, %d process(es)", chosen, leg["machine"], team.world)
+    return leg
+
+
+def describe_machine(device: torch.device) -> str:
+    """Kind of machine, without its name."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    kind = torch.backends.cpu.get_cpu_capability()
+    return f"{os.cpu_count()} CPU cores, {platform.machine()} {kind}"
+
+
+def _validate(trainer: Trainer, checks: dict[str, list[Batch]], folder: Path) -> dict[str, float]:
+    """Nats per point of the averaged weights; keeps the best of them.
+
+    Every rank takes its share of the batches.
+    """
+    team, found = trainer.team, {}
+    for kind, batches in checks.items():
+        if batches:
+            mine = batches[team.rank :: team.world]
+            total, points = team.total(*sum_nats(trainer.averaged, mine, team.device))
+            found[f"validation_{kind}"] = round(total / points, 4)
+    score = sum(found.values())
+    # Without anyone to validate on, the last weights are the best known.
+    if score < trainer.run.best or not found:
+        trainer.run.best = score
+        if team.leads:
+            save_checkpoint(folder / "best.safetensors", trainer.checkpoint())
+    return found
 
 
 class _Journal:

@@ -8,16 +8,28 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from handtraj.checkpoint import Checkpoint, load_checkpoint, shipped_weights
 from handtraj.ink import Ink, clean_text
 from handtraj.layers import window_parameters, window_weights
 from handtraj.network import State, resolve_device
+from handtraj.packing import PackedNetwork
+from handtraj.stepping import (
+    CHUNK,
+    FloatArray,
+    IntArray,
+    NetworkStepper,
+    Sampler,
+    Stepper,
+    Tape,
+    random_numbers,
+    rest_of_prime,
+)
 from handtraj.style import Style, load_style, shipped_styles
 
 __all__ = ["MAX_TEXT", "Writer", "Writing", "load_writer", "wrap"]
@@ -26,8 +38,6 @@ __all__ = ["MAX_TEXT", "Writer", "Writing", "load_writer", "wrap"]
 MAX_TEXT = 200
 #: Points a character after which a line is given up.
 POINTS_PER_CHARACTER = 40
-#: Random numbers are drawn for this many points at a time.
-_CHUNK = 256
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,17 +80,6 @@ class Writing:
         return self.window.argmax(1)
 
 
-@dataclass
-class _Row:
-    """What one line of a batch collects while it is written."""
-
-    offsets: list[Tensor]
-    window: list[Tensor]
-    h: list[Tensor]
-    c: list[Tensor]
-    finished: bool = False
-
-
 class Writer:
     """Writes with a trained network.
 
@@ -97,6 +96,11 @@ class Writer:
         self.network = checkpoint.network.to(self.device).eval()
         self.alphabet = checkpoint.alphabet
         self.scale = checkpoint.scale
+        self._packed: PackedNetwork | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Packed weights cannot be copied; they are made again where needed.
+        return {**self.__dict__, "_packed": None}
 
     @cached_property
     def fingerprint(self) -> str:
@@ -256,113 +260,105 @@ class Writer:
         record: bool,
         max_points: int | None,
     ) -> list[Writing]:
-        network = self.network
-        before = [len(s.text) if s else 0 for s in styles]
+        config = self.network.config
+        sampler = Sampler(bias, bias_form, min_sigma=config.min_sigma, components=config.components)
         wholes = [(s.text if s else "") + t + " " for s, t in zip(styles, texts, strict=True)]
-        ends = torch.tensor([len(w) for w in wholes], device=self.device)
-        codes = torch.zeros(len(texts), int(ends.max()), dtype=torch.int64)
-        for b, whole in enumerate(wholes):
-            codes[b, : len(whole)] = torch.from_numpy(self.alphabet.encode(whole))
-        hot = network.one_hot(codes.to(self.device))
-        state, raw = self._start(styles, hot)
-        limits = torch.tensor([max_points or POINTS_PER_CHARACTER * len(t) + 60 for t in texts])
+        ends = np.array([len(whole) for whole in wholes])
+        codes = np.zeros((len(texts), ends.max()), np.int64)
+        for row, whole in zip(codes, wholes, strict=True):
+            row[: len(whole)] = self.alphabet.encode(whole)
+        stepper, raw = self._start(styles, codes)
+        limits = np.array([max_points or POINTS_PER_CHARACTER * len(t) + 60 for t in texts])
         generators = [torch.Generator().manual_seed(s) for s in seeds]
-        rows = [_Row([], [], [], []) for _ in texts]
-        alive = torch.arange(len(texts))
-        draws = torch.empty(0)
-        at_end = torch.zeros(len(texts), dtype=torch.bool, device=self.device)
-        for t in range(int(limits.max()) + 1):
-            if t % _CHUNK == 0:
-                draws = torch.stack([_draw(generators[b]) for b in alive], 1).to(self.device)
-            at = draws[t % _CHUNK]
-            mixture = network.mixture(raw).biased(bias, bias_form)
-            x = mixture.transform(at[:, :2], at[:, 2:])
+        tape, alive = Tape(len(texts), record=record), np.arange(len(texts))
+        finished, at_end = np.zeros((2, len(texts)), bool)
+        for t in range(limits.max() + 1):
+            if t % CHUNK == 0:
+                draws = np.stack([random_numbers(generators[b]) for b in alive], 1)
+            x = sampler.draw(raw, draws[t % CHUNK])
             # The pen was lifted with the window on the blank after the text.  If
             # it now goes back, a dot or a bar is still missing; else all is said.
             said = at_end & (x[:, 0] >= 0)
-            over = said | (t >= limits[alive]).to(self.device)
+            over = said | (t >= limits)
             if over.any():
-                for place in over.nonzero()[:, 0].tolist():
-                    rows[int(alive[place])].finished = bool(said[place])
-                index = (~over).nonzero()[:, 0]
+                tape.cut(alive)
+                finished[alive] = said
+                index = np.flatnonzero(~over)
                 if not len(index):
                     break
-                alive, state, hot = alive[index.cpu()], state.select(index), hot[index]
-                ends, draws, x = ends[index], draws[:, index], x[index]
-            raw, state = network.step(x, hot, state)
-            weights = self._window(state, int(ends.max()) + 1)
-            at_end = (weights.argmax(1) >= ends - 1) & (x[:, 2] > 0)
-            for place, b in enumerate(alive.tolist()):
-                row = rows[b]
-                row.offsets.append(x[place])
-                row.window.append(weights[place, before[b] : before[b] + len(texts[b])])
-                if record:
-                    row.h.append(state.h[:, place])
-                    row.c.append(state.c[:, place])
+                alive, stepper = alive[index], stepper.select(index)
+                ends, limits, draws, x = ends[index], limits[index], draws[:, index], x[index]
+            raw = stepper.step(x)
+            tape.add(x, stepper)
+            at_end = x[:, 2] > 0
+            if at_end.any():
+                at_end &= stepper.phi.argmax(1) >= ends - 1
         return [
-            self._finish(row, texts[b], styles[b], bias, seeds[b], record)
-            for b, row in enumerate(rows)
+            self._finish(tape.line(b), text, styles[b], bool(finished[b]), bias, seeds[b])
+            for b, text in enumerate(texts)
         ]
 
-    def _start(self, styles: list[Style | None], hot: Tensor) -> tuple[State, Tensor]:
+    def _start(
+        self, styles: list[Style | None], codes: IntArray
+    ) -> tuple[Stepper | NetworkStepper, FloatArray]:
         """Batch the primed states; lines without a prime read the origin first."""
-        fresh, raw = self.network.initial_state(1), None
-        states, raws = [], []
-        for b, style in enumerate(styles):
-            if style is None:
-                origin = torch.zeros(1, 3, device=self.device)
-                raw, state = self.network.step(origin, hot[b : b + 1], fresh)
-            else:
-                state = style.state.to(self.device)
-                # The output depends on the layers' outputs alone.
-                raw = self.network.head(state.h.transpose(0, 1).flatten(1))
-            states.append(state)
-            raws.append(raw)
-        return (
+        states = [style.state.to(self.device) if style else None for style in styles]
+        fresh = np.array([b for b, state in enumerate(states) if state is None], np.int64)
+        if len(fresh):
+            first = self.stepper(codes[fresh])
+            first.step(np.zeros((len(fresh), 3), np.float32))
+            state = first.state
+            for place, b in enumerate(fresh):
+                states[b] = state.select(torch.tensor([place], device=self.device))
+        known = [state for state in states if state is not None]
+        stepper = self.stepper(
+            codes,
             State(
-                torch.cat([s.h for s in states], 1),
-                torch.cat([s.c for s in states], 1),
-                torch.cat([s.window for s in states]),
-                torch.cat([s.kappa for s in states]),
+                torch.cat([s.h for s in known], 1),
+                torch.cat([s.c for s in known], 1),
+                torch.cat([s.window for s in known]),
+                torch.cat([s.kappa for s in known]),
             ),
-            torch.cat(raws),
         )
+        # The output depends on the layers' outputs alone.
+        return stepper, stepper.output()
 
-    def _window(self, state: State, length: int) -> Tensor:
-        """Weights of characters 0 to length - 1; those past the text count too."""
-        alpha, beta, _ = window_parameters(self.network.window_head(state.h[0]))
-        return window_weights(alpha, beta, state.kappa, length)
+    def stepper(self, codes: IntArray, state: State | None = None) -> Stepper | NetworkStepper:
+        """What runs the network point by point: packed for speed on a CPU.
+
+        Parameters are those of :class:`handtraj.stepping.Stepper`.  The
+        weights are packed once, and again after they were changed.
+        """
+        if self.device.type != "cpu":
+            return NetworkStepper(self.network, codes, state)
+        if self._packed is None or not self._packed.fits(self.network):
+            self._packed = PackedNetwork(self.network)
+        return Stepper(self._packed, codes, state)
 
     def _position(self, state: State, length: int) -> float:
-        weights = self._window(state, length + 8)[0]
-        return float(weights.argmax())
+        alpha, beta, _ = window_parameters(self.network.window_head(state.h[0]))
+        return float(window_weights(alpha, beta, state.kappa, length + 8)[0].argmax())
 
     def _finish(
-        self, row: _Row, text: str, style: Style | None, bias: float, seed: int, record: bool
+        self,
+        found: tuple[FloatArray, ...],
+        text: str,
+        style: Style | None,
+        finished: bool,
+        bias: float,
+        seed: int,
     ) -> Writing:
-        offsets = torch.stack(row.offsets).cpu().numpy().astype(np.float32)
+        before = len(style.text) if style else 0
+        first = rest_of_prime(found[0], found[1], before) if before else 0
+        offsets, window, *hidden = (piece[first:] for piece in found)
         offsets[:, :2] *= self.scale
         # Where the line begins says nothing: the way from the prime is cut.
         offsets[0, :2] = 0
         # A line ends with the pen up, finished or not.
         offsets[-1, 2] = 1
-        return Writing(
-            text,
-            Ink(offsets),
-            torch.stack(row.window).cpu().numpy(),
-            row.finished,
-            style.name if style else "",
-            bias,
-            seed,
-            torch.stack(row.h).cpu().numpy() if record else None,
-            torch.stack(row.c).cpu().numpy() if record else None,
-        )
-
-
-def _draw(generator: torch.Generator) -> Tensor:
-    """Random numbers of one line for the next points, shape (_CHUNK, 4)."""
-    uniform = torch.rand(_CHUNK, 2, generator=generator)
-    return torch.cat([uniform, torch.randn(_CHUNK, 2, generator=generator)], 1)
+        weights = window[:, before : before + len(text)].copy()
+        name = style.name if style else ""
+        return Writing(text, Ink(offsets), weights, finished, name, bias, seed, *hidden)
 
 
 def load_writer(path: str | os.PathLike[str] | None = None, *, device: str = "cpu") -> Writer:

@@ -3,8 +3,9 @@
     python scripts/make_styles.py CORPUS [--weights FILE] [--seen 8] [--unseen 4]
 
 Candidates are lines of 250 to 500 points, one a writer.  Each is primed and
-writes two sentences; hands that failed to finish are dropped, and of the
-others those that differ most in ink features are kept (farthest point first).
+writes four sentences; hands that failed to finish are dropped.  Of the others
+the half that the reader reads best stays, and of these the hands that differ
+most in ink features are kept (farthest point first).
 """
 
 from __future__ import annotations
@@ -17,8 +18,14 @@ import torch
 
 import handtraj as ht
 from handtraj.evaluation import describe, ink_features
+from handtraj.evaluation.reader import character_errors, load_reader
 
-SENTENCES = ("the quick brown fox jumps", "over my lazy old dog")
+SENTENCES = (
+    "the quick brown fox jumps",
+    "over my lazy old dog",
+    "waves come and go by night",
+    "with a pen in the hand",
+)
 
 
 def candidates(corpus: ht.Corpus, split: str, limit: int, rng: np.random.Generator) -> list[int]:
@@ -34,9 +41,9 @@ def candidates(corpus: ht.Corpus, split: str, limit: int, rng: np.random.Generat
 
 def tried(
     writer: ht.Writer, corpus: ht.Corpus, lines: list[int], seed: int
-) -> list[tuple[ht.Style, np.ndarray, int]]:
-    """Styles that write both sentences to the end, with the features of what they wrote."""
-    found = []
+) -> list[tuple[ht.Style, np.ndarray, int, float]]:
+    """Styles that write all sentences to the end, features of what they wrote, errors."""
+    found, reader = [], load_reader()
     for index in lines:
         line = corpus.line(index)
         try:
@@ -45,13 +52,15 @@ def tried(
             continue
         writings = writer.write_many(
             SENTENCES,
-            styles=[style] * 2,
-            bias=1.0,
+            styles=[style] * len(SENTENCES),
+            bias=0.7,
             generator=torch.Generator().manual_seed(seed),
         )
         if all(w.finished for w in writings):
             features = np.mean([ink_features(w.ink, w.text) for w in writings], axis=0)
-            found.append((style, features, index))
+            read = reader.read([w.ink for w in writings])
+            edits, lengths = character_errors(read, SENTENCES, lenient=True)
+            found.append((style, features, index, float(edits.sum() / lengths.sum())))
     return found
 
 
@@ -88,16 +97,17 @@ def main() -> None:
     ):
         lines = candidates(corpus, split, arguments.limit, rng)
         found = tried(writer, corpus, lines, arguments.seed)
-        print(f"{split}: {len(found)} of {len(lines)} candidates finished both sentences")
-        for at in spread(np.array([f for _, f, _ in found]), count):
-            style, features, index = found[at]
+        print(f"{split}: {len(found)} of {len(lines)} candidates finished all sentences")
+        found = sorted(found, key=lambda one: one[3])[: max(2 * count, len(found) // 2)]
+        for at in spread(np.array([f for _, f, _, _ in found]), count):
+            style, features, index, error = found[at]
             number += 1
             source = f"UNIPEN {corpus.sources[index]}, {seen}; {describe(features)}"
             named = ht.Style(
                 f"hand{number:02d}", style.state, style.text, style.points, source, style.weights
             )
             named.shortened().save(folder / f"{named.name}.safetensors")
-            print(f"{named.name}  {corpus.writers[index]}  {source}")
+            print(f"{named.name}  {corpus.writers[index]}  {source}  read with error {error:.2f}")
 
 
 if __name__ == "__main__":

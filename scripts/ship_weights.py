@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 from datetime import date
 from pathlib import Path
@@ -24,13 +22,7 @@ import handtraj as ht
 from handtraj.checkpoint import file_hash
 from handtraj.ink import replace_file
 from handtraj.loss import mean_nats, validation_batches
-
-
-def machine() -> str:
-    """Kind of machine, without its name."""
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    sets = [f for f in ("avx2", "avx512f", "avx512_bf16") if f in flags]
-    return f"{os.cpu_count()} cores, {platform.machine()} {' '.join(sets)}, no GPU".strip()
+from handtraj.training import describe_machine
 
 
 def curve(log: Path, every: int = 25) -> tuple[list[dict], list[dict]]:
@@ -46,6 +38,11 @@ def curve(log: Path, every: int = 25) -> tuple[list[dict], list[dict]]:
     ]
     keys = ("update", "points", "seconds", "validation_line", "validation_word")
     return training, [{k: r[k] for k in keys if k in r} for r in rows if "validation_line" in r]
+
+
+def without_folders(command: str) -> str:
+    """The command with file names only: folders are the machine's business."""
+    return " ".join(word.rsplit("/", 1)[-1] for word in command.split())
 
 
 def main() -> None:
@@ -66,12 +63,17 @@ def main() -> None:
     about = {
         **checkpoint.provenance,
         "command": f"handtraj train unipen.npz -o run --points {settings['points']} "
+        f"--decay {settings['decay_share']} "
         f"--batch-points {settings['sampling']['points']} "
         f"--longest {settings['sampling']['longest']} --seed {settings['seed']}",
+        "legs": [
+            {**leg, "command": without_folders(leg["command"])}
+            for leg in checkpoint.provenance.get("legs", [])
+        ],
         "corpus": "UNIPEN train_r01_v07, CC BY 4.0 (Guyon et al. 1994)",
         "corpus_sha256": file_hash(arguments.corpus),
         "commit": commit.stdout.strip(),
-        "machine": machine(),
+        "machine": describe_machine(torch.device("cpu")),
         "date": date.today().isoformat(),
         "note": arguments.note,
     }

@@ -43,7 +43,7 @@ def test_help_names_every_command():
     """`handtraj --help` lists the commands."""
     result = run("--help")
     assert result.returncode == 0
-    for command in ("write", "styles", "data", "train"):
+    for command in ("write", "styles", "data", "train", "evaluate"):
         assert command in result.stdout
 
 
@@ -147,6 +147,29 @@ def test_training_runs_and_resumes(folder, tmp_path):
     result = run("write", "sea", "--weights", tmp_path / "run" / "best.safetensors", "-o", out)
     assert result.returncode == 0, result.stderr
     assert json.loads(out.read_text())["text"] == "sea"
+
+
+def test_resume_takes_new_settings_but_no_other_network(folder, tmp_path):
+    """A later end and an augmentation are taken; a size or other weights are not."""
+    common = ("train", folder / "waves.npz", "-o", tmp_path / "run")
+    small = ("--units", "8", "--batch-points", "400", "--longest", "80")
+    assert run(*common, *small, "--points", "2000", "--stop-after", "2").returncode == 0
+    refused(run(*common, "--resume", "--units", "9"), "keeps its network")
+    refused(run(*common, "--resume", "--slant", "3"), "slant must be in [0, 1]")
+    refused(run(*common, "--resume", "--precision", "half"), "auto, float32, bfloat16")
+    more = run(*common, "--resume", "--points", "3000", "--slant", "0.1", "--decay", "0.2")
+    assert more.returncode == 0, more.stderr
+    rows = [json.loads(r) for r in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert rows[-1]["points"] >= 3000
+    assert [row["leg"] for row in rows if "leg" in row] == [1, 2]
+
+
+def test_evaluate_refuses_what_it_cannot_measure(folder, tmp_path):
+    """Missing weights, no corpus, and a corpus whose texts are all known."""
+    out = tmp_path / "report.json"
+    refused(run("evaluate", tmp_path / "no", folder / "waves.npz", "-o", out), "does not exist")
+    refused(run("evaluate", "shipped", tmp_path / "no.npz", "-o", out), "does not exist")
+    assert not out.exists()
 
 
 def test_data_command_reads_a_release(unipen_archive, tmp_path):

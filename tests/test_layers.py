@@ -13,9 +13,10 @@ PACKAGE = Path(__file__).parents[1] / "handtraj"
 
 #: Earlier rows know nothing of later ones; modules of one row may know each other.
 LAYERS = [
-    ("strokes", "ink", "svg", "alphabet", "mixture", "layers", "subspaces"),
+    ("strokes", "ink", "svg", "alphabet", "augmentation", "mixture", "layers", "subspaces"),
     ("sources", "corpus", "network"),
-    ("batches", "checkpoint", "loss", "style", "training", "writing"),
+    ("distributed", "packing", "precision", "stepping"),
+    ("batches", "checkpoint", "loss", "style", "trainer", "training", "writing"),
     ("export", "trajectories"),
     ("dynamics", "interventions", "evaluation"),
     ("charts", "widgets"),

@@ -169,7 +169,7 @@ def test_stable_state_allows_a_longer_run(straight, tmp_path):
     (tmp_path / "run" / "last.safetensors").write_bytes(
         (straight / "stable.safetensors").read_bytes()
     )
-    train(small_corpus(), tmp_path / "run", resume=True, points=20_000)
+    train(small_corpus(), tmp_path / "run", resume=True, changes={"points": 20_000})
     assert rows(tmp_path / "run")[-1]["points"] >= 20_000
 
 
@@ -205,6 +205,17 @@ def test_validation_sees_only_its_writers():
     assert seen <= allowed
     value = mean_nats(small_network(), batches, torch.device("cpu"))
     assert np.isfinite(value)
+
+
+@pytest.mark.parametrize("most", [2, 7])
+def test_composed_lines_have_as_many_words_as_asked(most):
+    """From two words up to the limit, all of one writer."""
+    corpus = small_corpus()
+    config = SamplingConfig(lines=0, composed=1, words=most, points=4000, longest=5000, pool=8)
+    batches = list(Sampler(corpus, Alphabet(), 0.4, config, seed=1).round(0))
+    drawn = [lines for batch in batches for lines in batch.lines]
+    assert {len(lines) for lines in drawn} == set(range(2, most + 1))
+    assert all(len({corpus.writers[i] for i in lines}) == 1 for lines in drawn)
 
 
 def test_ranks_share_a_round():

@@ -1,11 +1,14 @@
 """Writing and priming: against a straight pass, neighbours, and bad input."""
 
+import copy
+
 import numpy as np
 import pytest
 import torch
 from helpers import small_checkpoint, wave
 
 from handtraj.checkpoint import CheckpointError
+from handtraj.stepping import NetworkStepper
 from handtraj.style import load_style
 from handtraj.writing import MAX_TEXT, Writer, wrap
 
@@ -73,6 +76,10 @@ def test_writing_feeds_back_what_it_drew(writer):
 
 def test_priming_then_writing_equals_one_uninterrupted_pass(writer):
     """Prime, then write: the points a single loop over ink and samples gives."""
+    writer = copy.deepcopy(writer)
+    with torch.no_grad():
+        # Without a lift, no stroke at the start is taken for the prime's.
+        writer.network.head.bias[0] = -30
     ink, text = wave(30), "wave sea"
     style = loose_prime(writer, ink, text)
     writing = writer.write("tide", style=style, generator=seeded(), bias=0.0)
@@ -183,3 +190,35 @@ def test_wrap_breaks_at_words_and_keeps_line_breaks():
     assert wrap("incomprehensible it is", 5) == ["incomprehensible", "it is"]
     with pytest.raises(ValueError, match="empty"):
         wrap(" \n ")
+
+
+class PlainWriter(Writer):
+    """Runs the network's own step, as a writer does on other devices."""
+
+    def stepper(self, codes, state=None):
+        return NetworkStepper(self.network, codes, state)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_packed_network_writes_the_same_lines(writer, half):
+    """Lines of unequal length, with and without a prime: ink, window and states."""
+    if half:
+        checkpoint = small_checkpoint()
+        with torch.no_grad():
+            for own, p in zip(
+                checkpoint.network.parameters(), writer.network.parameters(), strict=True
+            ):
+                own.copy_(p.half().float())
+        writer = Writer(checkpoint)
+    styles = [None, loose_prime(writer, wave(30), "wave sea"), None]
+    texts = ["salt", "a much longer line", "foam"]
+    written = [
+        kind.write_many(texts, styles=styles, generator=seeded(), record=True)
+        for kind in (writer, PlainWriter(writer.checkpoint))
+    ]
+    for fast, plain in zip(*written, strict=True):
+        # Rounding grows from point to point; an untrained network does not forget.
+        n = min(len(fast.ink), len(plain.ink), 25)
+        for name in ("window", "h", "c"):
+            np.testing.assert_allclose(getattr(fast, name)[:n], getattr(plain, name)[:n], atol=1e-3)
+        np.testing.assert_allclose(fast.ink.offsets[: n - 1], plain.ink.offsets[: n - 1], atol=1e-3)

@@ -5,9 +5,9 @@ no plotting package.
 """
 
 from handtraj.charts.base import COLOURS, Chart, Picture, columns
-from handtraj.charts.model import density, learning_curve, window
+from handtraj.charts.model import density, learning_curve, learning_rate, window
 from handtraj.charts.pen import ink, offsets, page, speed
-from handtraj.charts.plots import histogram, scatter, shares
+from handtraj.charts.plots import histogram, lines, scatter, shares
 
 __all__ = [
     "COLOURS",
@@ -18,6 +18,8 @@ __all__ = [
     "histogram",
     "ink",
     "learning_curve",
+    "learning_rate",
+    "lines",
     "offsets",
     "page",
     "scatter",

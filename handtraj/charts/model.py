@@ -15,7 +15,7 @@ from handtraj.charts.base import COLOURS, Chart, columns, even_scales, paints
 from handtraj.mixture import Mixture
 from handtraj.writing import Writing
 
-__all__ = ["density", "learning_curve", "window"]
+__all__ = ["density", "learning_curve", "learning_rate", "window"]
 
 
 def density(
@@ -148,6 +148,20 @@ def learning_curve(
             alt.X("points:Q", title="pen points seen", axis=alt.Axis(format="~s")),
             alt.Y("nats:Q", title="loss (nats a point)", scale=alt.Scale(zero=False)),
             alt.Color("curve:N", title=None, scale=paints(curves)),
+        )
+        .properties(width="container", height=height)
+    )
+
+
+def learning_rate(points: ArrayLike, rates: ArrayLike, *, height: int = 160) -> Chart:
+    """The learning rate over the pen points seen."""
+    rows = {"points": np.asarray(points, dtype=float), "rate": np.asarray(rates, dtype=float)}
+    return (
+        columns(rows, digits=6)
+        .mark_line(color=COLOURS["network"])
+        .encode(
+            alt.X("points:Q", title="pen points seen", axis=alt.Axis(format="~s")),
+            alt.Y("rate:Q", title="learning rate"),
         )
         .properties(width="container", height=height)
     )

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from handtraj.charts.base import COLOURS, Chart, columns, paints
 
-__all__ = ["histogram", "scatter", "shares"]
+__all__ = ["histogram", "lines", "scatter", "shares"]
 
 
 def histogram(
@@ -88,3 +88,36 @@ def shares(
     dots = base.mark_point(filled=True, size=70, opacity=1)
     # The legend takes the looks of the first layer.
     return alt.layer(base.mark_line(), dots, bars).properties(width="container", height=height)
+
+
+def lines(
+    rows: Mapping[str, ArrayLike],
+    *,
+    x: str,
+    y: str,
+    group: str,
+    titles: tuple[str, str],
+    height: int = 200,
+) -> Chart:
+    """One line a group through the rows in their order.
+
+    Parameters
+    ----------
+    rows : mapping
+        Columns `x`, `y` and `group`.
+    x, y, group : str
+        Names of columns.
+    titles : tuple of str
+        Of the horizontal and the vertical axis.
+    """
+    order = list(dict.fromkeys(np.asarray(rows[group]).tolist()))
+    return (
+        columns(rows, digits=4)
+        .mark_line(point=True)
+        .encode(
+            alt.X(f"{x}:Q", title=titles[0]),
+            alt.Y(f"{y}:Q", title=titles[1]),
+            alt.Color(f"{group}:N", title=None, scale=alt.Scale(domain=order)),
+        )
+        .properties(width="container", height=height)
+    )
