@@ -268,11 +268,15 @@ def train(
         raise ValueError("a resumed run keeps its network; leave out --units and --init-from")
     data = ht.load_corpus(corpus)
     start = ht.load_checkpoint(init_from) if init_from else None
+    config = ht.TrainConfig(seed=seed)
+    if start is not None:
+        # Trained weights know where the window belongs: no words alone first.
+        config = config.changed({"words_first": 0.0})
     with _bar("training", "pt") as show:
         best = ht.train(
             data,
             out,
-            config=ht.TrainConfig(seed=seed).changed(changes),
+            config=config.changed(changes),
             network=ht.NetworkConfig(units=units) if units else None,
             resume=resume,
             changes=changes,

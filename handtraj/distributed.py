@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import secrets
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -15,6 +18,9 @@ from torch.nn.parallel import DistributedDataParallel
 from handtraj.network import Network, resolve_device
 
 __all__ = ["Team", "join_team", "restarted"]
+
+#: How long ranks wait for each other when they join.
+PATIENCE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -77,11 +83,60 @@ def join_team(device: str = "auto") -> Iterator[Team]:
             )
         found = torch.device("cuda", local)
         torch.cuda.set_device(found)
-    dist.init_process_group("nccl" if found.type == "cuda" else "gloo")
+    rank = int(os.environ["RANK"])
+    dist.init_process_group(
+        "nccl" if found.type == "cuda" else "gloo",
+        store=_fresh_store(_store(rank, world), rank, world),
+        rank=rank,
+        world_size=world,
+    )
     try:
-        yield Team(found, dist.get_rank(), world)
+        yield Team(found, rank, world)
     finally:
         dist.destroy_process_group()
+
+
+def _store(rank: int, world: int) -> dist.Store:
+    """The store that torchrun keeps, or one of rank 0 where another launcher is used."""
+    kept = os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True"
+    return dist.TCPStore(
+        os.environ["MASTER_ADDR"],
+        int(os.environ["MASTER_PORT"]),
+        world_size=world,
+        is_master=not kept and rank == 0,
+        wait_for_workers=False,
+        timeout=PATIENCE,
+    )
+
+
+def _fresh_store(store: dist.Store, rank: int, world: int) -> dist.Store:
+    """A part of the store that no process of an earlier attempt has written to.
+
+    torchrun keeps one store over all restarts, and the addresses of processes
+    that are gone stay in it: a process that is started anew may find one and
+    knock at a closed door.  Counting restarts is no way out, as every machine
+    counts its own.  So rank 0 makes up a name, tells it to whoever says hello
+    with a word of his own, and goes on when all others have said they know it.
+    """
+    if rank == 0:
+        name = secrets.token_hex(8)
+        missing = set(range(1, world))
+        deadline = time.monotonic() + PATIENCE.total_seconds()
+        while missing:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"ranks {sorted(missing)} did not join within {PATIENCE}")
+            for other in sorted(missing):
+                if store.check([f"hello/{other}"]):
+                    store.set(f"answer/{store.get(f'hello/{other}').decode()}", name)
+                if store.check([f"known/{name}/{other}"]):
+                    missing.discard(other)
+            time.sleep(0.02)
+    else:
+        word = secrets.token_hex(8)
+        store.set(f"hello/{rank}", word)
+        name = store.get(f"answer/{word}").decode()
+        store.set(f"known/{name}/{rank}", "1")
+    return dist.PrefixStore(name, store)
 
 
 def restarted() -> bool:

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.distributed as dist
 from helpers import small_corpus
 from test_training import FAST, SIZE, rows
 
@@ -19,7 +21,7 @@ from handtraj.alphabet import Alphabet
 from handtraj.batches import Sampler
 from handtraj.checkpoint import read_tensors
 from handtraj.corpus import save_corpus
-from handtraj.distributed import Team, join_team, restarted
+from handtraj.distributed import Team, _fresh_store, join_team, restarted
 from handtraj.trainer import Trainer
 from handtraj.training import train
 
@@ -115,6 +117,32 @@ def test_killed_rank_is_started_anew_and_the_run_ends_the_same(alone, corpus_fil
     assert len(legs) >= 2
     assert legs[1]["update"] > 0
     assert_same_run(alone, tmp_path / "run")
+
+
+def test_store_of_an_earlier_attempt_leads_nobody_astray():
+    """Addresses left behind by processes that are gone are not found."""
+    store = dist.HashStore()
+    found = {}
+
+    def attempt(number):
+        def join(rank):
+            mine = _fresh_store(store, rank, 3)
+            if rank == 0:
+                mine.set("address", f"attempt {number}")
+            found[number, rank] = mine.get("address").decode()
+
+        ranks = [threading.Thread(target=join, args=(rank,)) for rank in (2, 1, 0)]
+        for rank in ranks:
+            rank.start()
+        for rank in ranks:
+            rank.join(timeout=20)
+
+    # Two ranks said hello and were lost before the first attempt.
+    store.set("hello/1", "lost")
+    store.set("hello/2", "lost too")
+    attempt(1)
+    attempt(2)
+    assert found == {(n, rank): f"attempt {n}" for n in (1, 2) for rank in range(3)}
 
 
 def test_every_rank_draws_its_part_and_knows_the_whole():
