@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import torch
 import typer
-from tqdm import tqdm
 
 import handtraj as ht
 from handtraj.checkpoint import shipped_weights
-from handtraj.export import check_format, export, png
-from handtraj.ink import replace_file
-from handtraj.sources.download import resolve_unipen
-from handtraj.sources.unipen import read_lines
-from handtraj.svg import svg_document
+from handtraj.cli import Seed, Weights, progress_bar
+from handtraj.cli.data import data_app
+from handtraj.cli.styles import primed, style_app, styles
+from handtraj.export import check_format, export
 
 __all__ = ["app", "main"]
 
@@ -31,49 +26,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-data_app = typer.Typer(help="Turn pen data into a corpus file.", no_args_is_help=True)
+app.command()(styles)
+app.add_typer(style_app, name="style")
 app.add_typer(data_app, name="data")
-
-Seed = Annotated[int, typer.Option(help="Seed of all random numbers.", min=0)]
-Weights = Annotated[
-    Path | None, typer.Option(help="Weights to use; default: those that come with the package.")
-]
-
-
-@contextmanager
-def _bar(label: str, unit: str) -> Iterator[Callable[..., None]]:
-    """A progress bar that appears with the first report and leaves no trace of a failure."""
-    bar: tqdm[Any] | None = None
-
-    def show(done: int, total: int, nats: float | None = None) -> None:
-        nonlocal bar
-        if bar is None:
-            bar = tqdm(
-                desc=label,
-                unit=unit,
-                total=total,
-                # A resumed run has done its part before: it is no speed.
-                initial=done,
-                unit_scale=True,
-                file=sys.stderr,
-                mininterval=0.5,
-            )
-        if nats is not None:
-            bar.set_postfix_str(f"{nats:.3f} nats", refresh=False)
-        bar.total = total
-        bar.update(done - bar.n)
-        if done >= total:
-            bar.close()
-
-    try:
-        yield show
-    except BaseException:
-        if bar is not None:
-            bar.leave = False
-        raise
-    finally:
-        if bar is not None:
-            bar.close()
 
 
 @app.command()
@@ -81,9 +36,11 @@ def write(
     text: Annotated[str, typer.Argument(help="What to write.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="OUT.svg, .png, .json or .npz")],
     style: Annotated[
-        str | None, typer.Option(help="A shipped style; see `handtraj styles`.")
+        str | None, typer.Option(help="A style by name; see `handtraj styles`.")
     ] = None,
-    prime: Annotated[Path | None, typer.Option(help="JSON ink to continue from.")] = None,
+    prime: Annotated[
+        Path | None, typer.Option(help="Ink to go on from: JSON, InkML, SVG, …")
+    ] = None,
     prime_text: Annotated[str | None, typer.Option(help="What that ink says.")] = None,
     bias: Annotated[float, typer.Option(help="Sharpness: 0 is as people vary, 1 neat.")] = 0.5,
     lines: Annotated[bool, typer.Option("--lines", help="Break the text into lines.")] = False,
@@ -99,7 +56,7 @@ def write(
     if len(texts) > 100:
         raise ValueError(f"the text fills {len(texts)} lines, at most 100 are written at once")
     writer = ht.load_writer(weights)
-    chosen = writer.style(style) if style else _primed(writer, prime, prime_text)
+    chosen = writer.style(style) if style else primed(writer, prime, prime_text)
     writings = writer.write_many(
         texts,
         styles=[chosen] * len(texts),
@@ -111,105 +68,6 @@ def write(
     for writing in writings:
         if not writing.finished:
             typer.echo(f"warning: gave up on {writing.text!r}; try another seed", err=True)
-
-
-def _primed(writer: ht.Writer, prime: Path | None, prime_text: str | None) -> ht.Style | None:
-    if prime is None:
-        if prime_text is not None:
-            raise ValueError("--prime-text needs --prime with the ink")
-        return None
-    try:
-        document = prime.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"cannot read {prime}: {error}") from None
-    ink, said = ht.Ink.from_json(document)
-    text = prime_text or said
-    if not text:
-        raise ValueError(f"{prime} does not say what it reads; give --prime-text")
-    return writer.prime(ht.normalise(ink.strokes), text)
-
-
-@app.command()
-def styles(
-    out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Thumbnails of all styles, .svg or .png")
-    ] = None,
-    text: Annotated[str, typer.Option(help="What the thumbnails say.")] = "the quick brown fox",
-    seed: Seed = 0,
-    weights: Weights = None,
-) -> None:
-    """List the shipped styles."""
-    found = {name: ht.load_style(path) for name, path in ht.shipped_styles().items()}
-    for name, style in found.items():
-        typer.echo(f"{name:12} {style.points:4d} points  {style.source}")
-    if out is None:
-        return
-    if out.suffix.lower() not in (".svg", ".png"):
-        raise ValueError(f"thumbnails are written as .svg or .png, got {out.name!r}")
-    writer = ht.load_writer(weights)
-    writings = writer.write_many(
-        [text] * len(found),
-        styles=list(found.values()),
-        bias=1.0,
-        generator=torch.Generator().manual_seed(seed),
-    )
-    svg = svg_document([w.ink for w in writings], title=", ".join(found))
-    data = png(svg) if out.suffix.lower() == ".png" else svg.encode()
-    replace_file(out, lambda stream: stream.write(data))
-
-
-@data_app.command()
-def unipen(
-    out: Annotated[Path, typer.Option("--out", "-o", help="Corpus file to write, .npz")],
-    archive: Annotated[
-        Path | None,
-        typer.Option(help="The release as archive or folder; default: download it (about 160 MB)."),
-    ] = None,
-    report: Annotated[Path | None, typer.Option(help="Also write the report as JSON.")] = None,
-    seed: Seed = 0,
-) -> None:
-    """UNIPEN train_r01_v07 (CC BY 4.0) to a corpus."""
-    if out.suffix != ".npz":
-        raise ValueError(f"the corpus file must end in .npz, got {out.name!r}")
-    with (
-        _bar("unpacking", "B") as unpacking,
-        resolve_unipen(archive, progress=unpacking) as folder,
-        _bar("reading", "file") as reading,
-    ):
-        found, kept = read_lines(folder, progress=reading)
-    about = {
-        "name": "UNIPEN train_r01_v07",
-        "licence": "CC BY 4.0",
-        "cite": "Guyon et al. 1994; Zenodo 10.5281/zenodo.1195803",
-        "handtraj": ht.__version__,
-        "rejected": {f"{source}: {why}": n for (source, why), n in sorted(kept.rejected.items())},
-        "unreadable_files": len(kept.unreadable),
-    }
-    corpus = ht.build_corpus(found, about=about)
-    ht.save_corpus(corpus, out)
-    if report:
-        text = json.dumps({"about": corpus.about, "sources": corpus.report()}, indent=1)
-        replace_file(report, lambda stream: stream.write(text.encode()))
-    _print_report(corpus)
-
-
-def _print_report(corpus: ht.Corpus) -> None:
-    typer.echo(f"{'source':7}{'kind':6}{'lines':>8}{'writers':>9}{'characters':>12}{'points':>10}")
-    for row in corpus.report():
-        typer.echo(
-            f"{row['source']:7}{row['kind']:6}{row['lines']:8d}{row['writers']:9d}"
-            f"{row['characters']:12d}{row['points']:10d}"
-        )
-    typer.echo(
-        f"{'all':13}{len(corpus):8d}{len(set(corpus.writers)):9d}"
-        f"{sum(map(len, corpus.texts)):12d}{int(corpus.lengths.sum()):10d}"
-    )
-    for split in ("train", "text", "validation", "test"):
-        chosen = corpus.select(split)
-        writers = {corpus.writers[i] for i in chosen}
-        typer.echo(f"split {split:11}{len(chosen):6d} lines{len(writers):6d} writers")
-    for reason, count in corpus.about.get("rejected", {}).items():
-        typer.echo(f"left out  {reason:40}{count:6d}")
 
 
 @app.command()
@@ -272,7 +130,7 @@ def train(
     if start is not None:
         # Trained weights know where the window belongs: no words alone first.
         config = config.changed({"words_first": 0.0})
-    with _bar("training", "pt") as show:
+    with progress_bar("training", "pt") as show:
         best = ht.train(
             data,
             out,
@@ -323,7 +181,9 @@ def evaluate(
 
     report = evaluate(chosen, data, load_reader(reader), config=config, progress=tell)
     typer.echo("", err=True)
-    save_report(report, out, command="handtraj " + " ".join(sys.argv[1:]))
+    # Folders are the machine's business.
+    words = [Path(word).name if "/" in word else word for word in sys.argv[1:]]
+    save_report(report, out, command=" ".join(["handtraj", *words]))
     for row in headlines(report):
         typer.echo(row)
 

@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
+import torch
+from platformdirs import user_data_path
+
 from handtraj.checkpoint import CheckpointError, read_tensors, write_tensors
 from handtraj.network import State
 
-__all__ = ["Style", "load_style", "shipped_styles"]
+__all__ = ["Style", "load_style", "shipped_styles", "user_styles"]
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
 
@@ -67,6 +70,55 @@ class Style:
         state = replace(self.state, kappa=self.state.kappa - cut)
         return replace(self, state=state, text=self.text[cut:])
 
+    @staticmethod
+    def mix(a: Style, b: Style, t: float, *, name: str = "") -> Style:
+        """The state on the straight line from `a` (t = 0) to `b` (t = 1).
+
+        Positions of the window are counted from the end of each prime's text,
+        so that both ends speak of the same place; the text kept is that of the
+        nearer style.  At 0 and 1 the state is exactly that of `a` and of `b`.
+
+        Parameters
+        ----------
+        a, b : Style
+            Primed with the same weights.
+        t : float
+            In [0, 1].
+        name : str, optional
+            Default: both names, shortened, and the percentage of `b`.
+
+        Raises
+        ------
+        ValueError
+            If `t` is outside [0, 1] or the styles belong to different weights.
+        """
+        if not 0 <= t <= 1:
+            raise ValueError(f"t must be in [0, 1], got {t}")
+        if a.weights != b.weights or a.state.h.shape != b.state.h.shape:
+            raise ValueError(
+                f"styles {a.name!r} and {b.name!r} were primed with different weights "
+                f"({a.weights or 'unknown'}, {b.weights or 'unknown'}); prime both with the same"
+            )
+        near = a if t < 0.5 else b
+        one, two = a.state, b.state
+        state = State(
+            torch.lerp(one.h, two.h, t),
+            torch.lerp(one.c, two.c, t),
+            torch.lerp(one.window, two.window, t),
+            torch.lerp(one.kappa - len(a.text), two.kappa - len(b.text), t) + len(near.text),
+        )
+        if t in (0, 1):
+            state = near.state
+        percent = round(100 * t)
+        return Style(
+            name or f"{a.name[:17]}-{b.name[:17]}-{percent}",
+            state,
+            near.text,
+            near.points,
+            f"{100 - percent} % {a.name}, {percent} % {b.name}",
+            a.weights,
+        )
+
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write one safetensors file (about 10 kB); it round-trips exactly."""
         state = self.state
@@ -109,3 +161,14 @@ def shipped_styles() -> dict[str, Path]:
     """Names and files of the styles that come with the package."""
     folder = Path(str(resources.files("handtraj") / "assets" / "styles"))
     return {path.stem: path for path in sorted(folder.glob("*.safetensors"))}
+
+
+def user_styles() -> dict[str, Path]:
+    """Names and files of the styles the user added, in :func:`user_folder`."""
+    return {path.stem: path for path in sorted(user_folder().glob("*.safetensors"))}
+
+
+def user_folder() -> Path:
+    """Where the user's styles lie: $HANDTRAJ_STYLES, or the system's place for data."""
+    chosen = os.environ.get("HANDTRAJ_STYLES")
+    return Path(chosen) if chosen else user_data_path("handtraj") / "styles"

@@ -30,7 +30,7 @@ from handtraj.stepping import (
     random_numbers,
     rest_of_prime,
 )
-from handtraj.style import Style, load_style, shipped_styles
+from handtraj.style import Style, load_style, shipped_styles, user_styles
 
 __all__ = ["MAX_TEXT", "Writer", "Writing", "load_writer", "wrap"]
 
@@ -112,14 +112,14 @@ class Writer:
         return digest.hexdigest()[:12]
 
     def style(self, name: str) -> Style:
-        """A shipped style by name.
+        """A shipped style by name, or one the user added.
 
         Raises
         ------
         ValueError
             If there is none of that name; the message lists those there are.
         """
-        styles = shipped_styles()
+        styles = {**user_styles(), **shipped_styles()}
         if name not in styles:
             raise ValueError(f"no style {name!r}; there are: {', '.join(styles) or 'none'}")
         return load_style(styles[name])

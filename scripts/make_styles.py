@@ -1,6 +1,6 @@
 """Prime the styles that ship with the package; states only, no pen data.
 
-    python scripts/make_styles.py CORPUS [--weights FILE] [--seen 8] [--unseen 4]
+    python scripts/make_styles.py CORPUS [--weights FILE] [--seen 24] [--unseen 12]
 
 Candidates are lines of 250 to 500 points, one a writer.  Each is primed and
 writes four sentences; hands that failed to finish are dropped.  Of the others
@@ -11,6 +11,7 @@ most in ink features are kept (farthest point first).
 from __future__ import annotations
 
 import argparse
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -43,22 +44,23 @@ def tried(
     writer: ht.Writer, corpus: ht.Corpus, lines: list[int], seed: int
 ) -> list[tuple[ht.Style, np.ndarray, int, float]]:
     """Styles that write all sentences to the end, features of what they wrote, errors."""
-    found, reader = [], load_reader()
+    primed: list[tuple[ht.Style, int]] = []
     for index in lines:
         line = corpus.line(index)
-        try:
-            style = writer.prime(line.ink, line.text)
-        except ValueError:
-            continue
-        writings = writer.write_many(
-            SENTENCES,
-            styles=[style] * len(SENTENCES),
-            bias=0.7,
-            generator=torch.Generator().manual_seed(seed),
-        )
-        if all(w.finished for w in writings):
-            features = np.mean([ink_features(w.ink, w.text) for w in writings], axis=0)
-            read = reader.read([w.ink for w in writings])
+        with contextlib.suppress(ValueError):
+            primed.append((writer.prime(line.ink, line.text), index))
+    writings = writer.write_many(
+        [text for _ in primed for text in SENTENCES],
+        styles=[style for style, _ in primed for _ in SENTENCES],
+        bias=0.7,
+        generator=torch.Generator().manual_seed(seed),
+    )
+    found, reader, many = [], load_reader(), len(SENTENCES)
+    for at, (style, index) in enumerate(primed):
+        mine = writings[many * at : many * (at + 1)]
+        if all(w.finished for w in mine):
+            features = np.mean([ink_features(w.ink, w.text) for w in mine], axis=0)
+            read = reader.read([w.ink for w in mine])
             edits, lengths = character_errors(read, SENTENCES, lenient=True)
             found.append((style, features, index, float(edits.sum() / lengths.sum())))
     return found
@@ -79,9 +81,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--weights", type=Path)
-    parser.add_argument("--seen", type=int, default=8)
-    parser.add_argument("--unseen", type=int, default=4)
-    parser.add_argument("--limit", type=int, default=60, help="candidates a split")
+    parser.add_argument("--seen", type=int, default=24)
+    parser.add_argument("--unseen", type=int, default=12)
+    parser.add_argument("--limit", type=int, default=120, help="candidates a split")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     corpus, writer = ht.load_corpus(arguments.corpus), ht.load_writer(arguments.weights)

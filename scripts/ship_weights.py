@@ -1,6 +1,9 @@
 """Turn a training run into the weights that ship with the package.
 
-    python scripts/ship_weights.py RUN CORPUS
+    python scripts/ship_weights.py RUN CORPUS [--after] [--note TEXT]
+
+With --after, the run began from the shipped weights (`--init-from`): its
+points, updates and legs are counted on from theirs.
 
 Writes `handtraj/assets/weights.safetensors` (averaged weights, float16) and
 `handtraj/assets/training.json` (learning curve, held-out likelihood,
@@ -45,11 +48,50 @@ def without_folders(command: str) -> str:
     return " ".join(word.rsplit("/", 1)[-1] for word in command.split())
 
 
+def extras(sampling: dict) -> str:
+    """Options of sampling that differ from the usual ones."""
+    usual = ht.SamplingConfig()
+    words = [f" --words {sampling['words']}"] if sampling.get("words") != usual.words else []
+    words += [f" --{k} {v}" for k, v in sampling["augmentation"].items() if v]
+    return "".join(words)
+
+
+def shifted(row: dict, before: dict) -> dict:
+    """A row of the log, or a leg, counted on from an earlier run."""
+    add = {"update": "updates", "last_update": "updates", "last_points": "points"}
+    add |= {"points": "points", "leg": "legs", "seconds": "seconds"}
+    return {k: v + before[add[k]] if k in add else v for k, v in row.items()}
+
+
+def counted_on(record: dict, earlier: dict) -> dict:
+    """The record of a run that began where an earlier one ended."""
+    old, new = earlier["provenance"], record["provenance"]
+    before = {
+        "updates": old["updates"],
+        "points": old["points"],
+        "legs": len(old.get("legs", [])),
+        "seconds": earlier["validation"][-1]["seconds"],
+    }
+    about = {
+        **shifted(new, {**before, "updates": 0}),
+        "updates": new["updates"] + old["updates"],
+        "legs": old.get("legs", []) + [shifted(leg, before) for leg in new["legs"]],
+        "began_from": {k: old[k] for k in ("command", "updates", "points", "note") if k in old},
+    }
+    return {
+        **record,
+        "validation": earlier["validation"] + [shifted(r, before) for r in record["validation"]],
+        "training": earlier["training"] + [shifted(r, before) for r in record["training"]],
+        "provenance": about,
+    }
+
+
 def main() -> None:
     """Convert, measure, write."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("corpus", type=Path)
+    parser.add_argument("--after", action="store_true", help="begun from the shipped weights")
     parser.add_argument("--note", default="", help="what a reader of the provenance must know")
     arguments = parser.parse_args()
     checkpoint = ht.load_checkpoint(arguments.run / "best.safetensors")
@@ -58,14 +100,15 @@ def main() -> None:
     commit = subprocess.run(
         ["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True
     )
-    points = checkpoint.provenance["points"]
     settings = checkpoint.provenance["train"]
     about = {
         **checkpoint.provenance,
         "command": f"handtraj train unipen.npz -o run --points {settings['points']} "
         f"--decay {settings['decay_share']} "
         f"--batch-points {settings['sampling']['points']} "
-        f"--longest {settings['sampling']['longest']} --seed {settings['seed']}",
+        f"--longest {settings['sampling']['longest']} --seed {settings['seed']}"
+        + extras(settings["sampling"])
+        + (" --init-from shipped.safetensors" if arguments.after else ""),
         "legs": [
             {**leg, "command": without_folders(leg["command"])}
             for leg in checkpoint.provenance.get("legs", [])
@@ -77,11 +120,23 @@ def main() -> None:
         "date": date.today().isoformat(),
         "note": arguments.note,
     }
-    shipped = ht.Checkpoint(checkpoint.network, checkpoint.alphabet, checkpoint.scale, about)
+    training, validation = curve(arguments.run / "log.jsonl")
+    record = {
+        "units": f"nats per point, dequantised offsets divided by {checkpoint.scale} x-heights",
+        "held_out": {},
+        "validation": validation,
+        "training": training,
+        "provenance": about,
+    }
+    if arguments.after:
+        record = counted_on(record, json.loads((assets / "training.json").read_text()))
+    shipped = ht.Checkpoint(
+        checkpoint.network, checkpoint.alphabet, checkpoint.scale, record["provenance"]
+    )
     ht.save_checkpoint(assets / "weights.safetensors", shipped, half=True)
     again = ht.load_checkpoint(assets / "weights.safetensors")
     device = torch.device("cpu")
-    held_out = {}
+    held_out: dict[str, dict] = {}
     for split in ("text", "validation", "test"):
         for kind in ("line", "word"):
             batches = validation_batches(
@@ -93,17 +148,10 @@ def main() -> None:
                     "points": int(sum(b.mask[1:].sum() for b in batches)),
                     "items": sum(b.mask.shape[1] for b in batches),
                 }
-    training, validation = curve(arguments.run / "log.jsonl")
-    record = {
-        "units": f"nats per point, dequantised offsets divided by {again.scale} x-heights",
-        "held_out": held_out,
-        "validation": validation,
-        "training": training,
-        "provenance": about,
-    }
+    record["held_out"] = held_out
     text = json.dumps(record, indent=1)
     replace_file(assets / "training.json", lambda stream: stream.write(text.encode()))
-    print(f"{points} points;", json.dumps(held_out, indent=1))
+    print(f"{record['provenance']['points']} points;", json.dumps(held_out, indent=1))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The command line as a user runs it: real processes, real files."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -12,10 +13,13 @@ from handtraj.checkpoint import save_checkpoint
 from handtraj.corpus import load_corpus, save_corpus
 
 
-def run(*words):
+def run(*words, **environment):
     """Run `handtraj` in a process of its own."""
     return subprocess.run(
-        [sys.executable, "-m", "handtraj", *map(str, words)], capture_output=True, text=True
+        [sys.executable, "-m", "handtraj", *map(str, words)],
+        capture_output=True,
+        text=True,
+        env={**os.environ, **{k: str(v) for k, v in environment.items()}},
     )
 
 
@@ -181,3 +185,25 @@ def test_data_command_reads_a_release(unipen_archive, tmp_path):
     assert out.stat().st_size < 30e6
     assert len(corpus) > 40_000
     assert sum(row["lines"] for row in json.loads(report.read_text())["sources"]) == len(corpus)
+
+
+def test_style_of_ones_own_is_added_listed_and_written_with(tmp_path):
+    """The shipped network's own line as JSON comes back as a style."""
+    own = tmp_path / "own"
+    text = "waves come and go by night"
+    made = run("write", text, "--style", "hand01", "--bias", 1, "-o", tmp_path / "ink.json")
+    assert made.returncode == 0, made.stderr
+    ink = ("--ink", tmp_path / "ink.json")
+    added = run("style", "add", "mine", *ink, HANDTRAJ_STYLES=own)
+    assert added.returncode == 0, added.stderr
+    assert [p.name for p in own.iterdir()] == ["mine.safetensors"]
+    assert "own ink, ink.json" in run("styles", HANDTRAJ_STYLES=own).stdout
+    out = tmp_path / "out.svg"
+    written = run("write", "sea", "--style", "mine", "-o", out, HANDTRAJ_STYLES=own)
+    assert written.returncode == 0, written.stderr
+    assert out.read_text().startswith("<svg")
+    refused(run("style", "add", "hand01", *ink, HANDTRAJ_STYLES=own), "shipped style")
+    refused(run("style", "add", "no name", *ink, HANDTRAJ_STYLES=own), "style name")
+    far = run("style", "add", "far", *ink, "--text", "s", HANDTRAJ_STYLES=own)
+    refused(far, "the text does not fit the ink")
+    assert [p.name for p in own.iterdir()] == ["mine.safetensors"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from handtraj.ink import Ink, clean_text, normalise, replace_file
+from handtraj.corpus import load_corpus
+from handtraj.ink import Ink, clean_text, estimate_tempo, normalise, replace_file
 from handtraj.strokes import (
     deskew,
     estimate_slope,
@@ -244,6 +246,63 @@ def test_normalise_gives_unit_height_and_six_points_a_run():
     runs = vertical_runs(ink.strokes)
     assert x_height(runs) == pytest.approx(1, rel=0.1)
     assert run_duration(runs) == pytest.approx(6, abs=1)
+
+
+def test_tempo_of_an_ellipse_follows_the_two_thirds_law():
+    """Speed at the flat and at the sharp sides, away from the ends, by the closed form."""
+    angle = np.linspace(0, 6 * np.pi, 3000)
+    a, b = 3.0, 1.0
+    even = estimate_tempo(np.column_stack([a * np.cos(angle), b * np.sin(angle)]))
+    speed = np.hypot(*np.diff(even, axis=0).T)[200:-200]
+    middle = ((even[1:] + even[:-1]) / 2)[200:-200]
+    sharp, flat = np.abs(middle[:, 0]) > 2.99, np.abs(middle[:, 1]) > 0.999
+    want = ((b / a**2 + 0.3) / (a / b**2 + 0.3)) ** (-1 / 3)
+    assert speed[flat].mean() / speed[sharp].mean() == pytest.approx(want, rel=0.05)
+
+
+def test_normalise_without_a_rate_forgets_the_spacing():
+    """The same path at two spacings gives the same ink; dots stay; a stray point is refused."""
+    x = np.linspace(0, 20, 4001)
+    dense = np.column_stack([x, 0.5 * np.sin(np.pi * x)])
+    uneven = dense[np.unique((4000 * np.linspace(0, 1, 700) ** 2).astype(int))]
+    one, two = (normalise([40 * s, [[0, 50.0]]], rate_known=False) for s in (dense, uneven))
+    assert run_duration(vertical_runs(one.strokes)) == pytest.approx(6, abs=1)
+    assert len(one) == pytest.approx(len(two), abs=1)
+    assert len(one.strokes[1]) == 1
+    with pytest.raises(ValueError, match="times its letters' height"):
+        normalise([dense, [[0, 0], [1e6, 0]]], rate_known=False)
+
+
+def test_tempo_of_real_lines_is_nearer_than_even_spacing():
+    """Steps estimated from the path alone against the pen's, on held-out writers."""
+    file = Path(__file__).parents[1] / "data" / "unipen.npz"
+    if not file.is_file():
+        pytest.skip("no prepared corpus at data/unipen.npz")
+    corpus = load_corpus(file)
+    correlation, ours, plain = [], [], []
+    for index in corpus.select("validation", kind="line")[:60]:
+        steps, guess = [], []
+        for stroke in corpus.line(int(index)).ink.strokes:
+            true = np.hypot(*np.diff(stroke, axis=0).T)
+            if len(true) < 3 or true.sum() < 0.3:
+                continue
+            path = estimate_tempo(stroke)
+            length = np.append(0, np.cumsum(np.hypot(*np.diff(path, axis=0).T)))
+            at = np.append(0, np.cumsum(true)) * length[-1] / true.sum()
+            # Time that the estimate gives every true step.
+            guess.append(np.diff(np.interp(at, length, np.arange(len(path)))))
+            steps.append(true)
+        if not steps:
+            continue
+        true, time = np.concatenate(steps), np.concatenate(guess)
+        moving = (true > 1e-6) & (time > 1e-9)
+        true, time = true[moving], time[moving]
+        correlation.append(np.corrcoef(np.log(true / time), np.log(true))[0, 1])
+        # Every true step takes one unit of time.
+        ours.append(np.abs(time / time.mean() - 1).mean())
+        plain.append(np.abs(true / true.mean() - 1).mean())
+    assert np.mean(correlation) > 0.7
+    assert np.mean(ours) < 0.75 * np.mean(plain)
 
 
 def test_replace_file_leaves_nothing_after_a_failure(tmp_path):

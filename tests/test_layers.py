@@ -21,6 +21,7 @@ LAYERS = [
     ("dynamics", "interventions", "evaluation"),
     ("charts", "widgets"),
     ("__init__",),
+    ("cli",),
     ("__main__",),
 ]
 RANK = {name: rank for rank, row in enumerate(LAYERS) for name in row}

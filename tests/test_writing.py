@@ -1,6 +1,7 @@
 """Writing and priming: against a straight pass, neighbours, and bad input."""
 
 import copy
+import dataclasses
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from helpers import small_checkpoint, wave
 
 from handtraj.checkpoint import CheckpointError
 from handtraj.stepping import NetworkStepper
-from handtraj.style import load_style
+from handtraj.style import Style, load_style
 from handtraj.writing import MAX_TEXT, Writer, wrap
 
 
@@ -123,6 +124,33 @@ def test_shortened_style_keeps_positions(writer):
     assert short.text == style.text[-4:]
     before = len(style.text) - style.state.kappa
     torch.testing.assert_close(len(short.text) - short.state.kappa, before)
+
+
+def test_mixed_style_lies_on_the_line_between_two(writer):
+    """The ends are the styles themselves; half way every number is the mean."""
+    a = loose_prime(writer, wave(40), "waves")
+    b = loose_prime(writer, wave(60, seed=3), "the sea")
+    for t, end in ((0.0, a), (1.0, b)):
+        mixed = Style.mix(a, b, t)
+        assert mixed.text == end.text
+        for name in ("h", "c", "window", "kappa"):
+            assert torch.equal(getattr(mixed.state, name), getattr(end.state, name))
+    half = Style.mix(a, b, 0.5)
+    for name in ("h", "c", "window"):
+        mean = (getattr(a.state, name) + getattr(b.state, name)) / 2
+        torch.testing.assert_close(getattr(half.state, name), mean)
+    # Distance of the window from the end of its text, half way too.
+    left = [s.state.kappa - len(s.text) for s in (a, b, half)]
+    torch.testing.assert_close(left[2], (left[0] + left[1]) / 2)
+    assert len(writer.write("tide", style=half, max_points=30).ink) > 0
+
+
+def test_mix_refuses_what_lies_outside_and_what_does_not_fit(writer):
+    a = loose_prime(writer, wave(40), "waves")
+    with pytest.raises(ValueError, match=r"t must be in \[0, 1\], got 1.5"):
+        Style.mix(a, a, 1.5)
+    with pytest.raises(ValueError, match="different weights"):
+        Style.mix(a, dataclasses.replace(a, weights="0123456789ab"), 0.5)
 
 
 def test_prime_that_does_not_fit_its_text_is_refused(writer):
