@@ -206,6 +206,8 @@ def clean_text(text: str) -> str:
     return re.sub(r"\s+", " ", text).strip()
 
 
+#: Steepest baseline that is taken out; what seems steeper is no baseline.
+MAX_SLOPE = 0.25
 #: Points a vertical run takes after normalisation: 15 to 23 points a character.
 RUN_POINTS = 6
 
@@ -285,7 +287,7 @@ def normalise(strokes: Sequence[ArrayLike], *, rate_known: bool = True) -> Ink:
     if height <= 0 or duration <= 0:
         raise ValueError("the ink has no vertical strokes to take its scale from; write more")
     slope = estimate_slope(parts)
-    level = [p / height for p in deskew(parts, slope if abs(slope) <= 0.25 else 0.0)]
+    level = [p / height for p in deskew(parts, slope if abs(slope) <= MAX_SLOPE else 0.0)]
     if not rate_known:
         length = sum(float(np.hypot(*np.diff(p, axis=0).T).sum()) for p in level)
         if not length / _STEP <= MAX_POINTS:

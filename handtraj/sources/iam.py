@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from handtraj.alphabet import Alphabet
 from handtraj.corpus import SPLITS, Corpus, build_corpus, split_of
-from handtraj.ink import RUN_POINTS, Ink
+from handtraj.ink import MAX_SLOPE
 from handtraj.sources.iam_format import (
     Parts,
     even_in_time,
@@ -33,12 +33,10 @@ from handtraj.sources.iam_format import (
     read_writers,
     sample_time,
 )
-from handtraj.sources.line import Line
+from handtraj.sources.line import SHOWS_SLOPE, Line, level_line, usual_slope
 from handtraj.sources.unipen import Report
 from handtraj.strokes import (
-    deskew,
     estimate_slope,
-    resample_strokes,
     run_duration,
     vertical_runs,
     x_height,
@@ -69,8 +67,6 @@ WIDTH = (0.35 * 1.1, 4.5 * 1.1)
 #: recorded, or that others were.
 WIDTH_RATIO = (0.5, 2.0)
 POINTS_RATIO = (0.45, 2.5)
-#: Rise over run that is left after deskewing: the line was bent.
-MAX_SLOPE = 0.25
 
 
 @dataclass(frozen=True)
@@ -300,18 +296,22 @@ def _normalise(raws: Sequence[_Raw], report: Report) -> list[tuple[Line, str]]:
             report.rejected[_SOURCE, "no vertical movement"] += len(members)
             continue
         slopes = [estimate_slope(ink) for ink in inks]
-        usual = float(np.clip(np.median(slopes), -MAX_SLOPE, MAX_SLOPE))
+        usual = usual_slope(slopes)
         for raw, ink, slope in zip(members, inks, slopes, strict=True):
             jump = max(np.hypot(*np.diff(s[:, :2], axis=0).T).max(initial=0.0) for s in raw.strokes)
             if jump > MAX_JUMP * height:
                 report.reject(_SOURCE, "jump inside a stroke")
                 continue
-            own = len(raw.text) >= 12 and abs(slope) <= MAX_SLOPE
-            level = deskew(ink, slope if own else usual)
-            even = resample_strokes(level, duration / RUN_POINTS)
-            kind = "line" if " " in raw.text else "word"
-            made = Ink.from_strokes([s / height for s in even])
-            line = Line(made, raw.text, raw.writer, _SOURCE, kind, 0.5 / height)
+            line = level_line(
+                ink,
+                raw.text,
+                raw.writer,
+                _SOURCE,
+                "line" if " " in raw.text else "word",
+                slopes=(slope, usual),
+                height=height,
+                duration=duration,
+            )
             found.append((line, form))
     return found
 
@@ -352,7 +352,8 @@ def _unusable_ink(line: Line, usual: NDArray[np.float64]) -> str | None:
         return "width per character"
     if not POINTS_RATIO[0] * usual[1] <= points <= POINTS_RATIO[1] * usual[1]:
         return "points per character"
-    if len(line.text) >= 12 and abs(estimate_slope(line.ink.strokes)) > MAX_SLOPE:
+    # A slope that is left after deskewing: the line was bent.
+    if len(line.text) >= SHOWS_SLOPE and abs(estimate_slope(line.ink.strokes)) > MAX_SLOPE:
         return "slope"
     return None
 

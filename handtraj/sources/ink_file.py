@@ -293,9 +293,9 @@ def prepare_prime(
     if not clean_text(text):
         raise ValueError("the text of the ink is empty; say what the ink says")
     ink = normalise(strokes, rate_known=rate_known)
-    warnings = []
+    warnings, ranges = [], load_ranges()["ranges"]
     for name, value in measure_ink(ink, text).items():
-        low, high = load_ranges()["ranges"][name]
+        low, high = ranges[name]
         if not low <= value <= high:
             warnings.append(
                 f"The ink has {value:.2f} {_WHAT[name]}, training lines have "

@@ -11,14 +11,11 @@ from numpy.typing import NDArray
 
 from handtraj.alphabet import UNIPEN_SYMBOLS, Alphabet
 from handtraj.corpus import Corpus, build_corpus
-from handtraj.ink import RUN_POINTS, Ink
 from handtraj.sources.kinematics import move_along
 from handtraj.sources.letterforms import letterform
-from handtraj.sources.line import Line
+from handtraj.sources.line import Line, level_line, usual_slope
 from handtraj.strokes import (
-    deskew,
     estimate_slope,
-    resample_strokes,
     run_duration,
     vertical_runs,
     x_height,
@@ -324,16 +321,20 @@ def _normalise(written: Sequence[ScribeLine], writer: str) -> list[Line]:
     pooled = np.concatenate([vertical_runs(line.strokes) for line in written])
     height, duration = x_height(pooled), run_duration(pooled)
     slopes = [estimate_slope(line.strokes) for line in written]
-    usual = float(np.clip(np.median(slopes), -0.25, 0.25))
-    lines = []
-    for line, own in zip(written, slopes, strict=True):
-        # A few letters are too short to show their own slope.
-        slope = own if len(line.text) >= 12 and abs(own) <= 0.25 else usual
-        strokes = resample_strokes(deskew(line.strokes, slope), duration / RUN_POINTS)
-        ink = Ink.from_strokes([s / height for s in strokes])
-        kind = "line" if " " in line.text else "word"
-        lines.append(Line(ink, line.text, writer, "scribe", kind, 0.5 / height))
-    return lines
+    usual = usual_slope(slopes)
+    return [
+        level_line(
+            line.strokes,
+            line.text,
+            writer,
+            "scribe",
+            "line" if " " in line.text else "word",
+            slopes=(own, usual),
+            height=height,
+            duration=duration,
+        )
+        for line, own in zip(written, slopes, strict=True)
+    ]
 
 
 def make_scribe_corpus(writers: int, lines: int, seed: int) -> Corpus:

@@ -20,8 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from handtraj.alphabet import UNIPEN_SYMBOLS
-from handtraj.ink import RUN_POINTS, Ink
-from handtraj.sources.line import Line
+from handtraj.ink import MAX_SLOPE
+from handtraj.sources.line import Line, level_line, usual_slope
 from handtraj.sources.unipen_format import UnipenError, parse_file
 from handtraj.sources.unipen_text import (
     Unit,
@@ -32,9 +32,7 @@ from handtraj.sources.unipen_text import (
     unusable_label,
 )
 from handtraj.strokes import (
-    deskew,
     estimate_slope,
-    resample_strokes,
     run_duration,
     vertical_runs,
     x_height,
@@ -335,7 +333,7 @@ def _normalise(members: Sequence[_Raw]) -> tuple[list[Line], list[tuple[str, str
     if height <= 0 or duration <= 0:
         return [], [(source, "no vertical movement") for _ in members]
     slopes = [r.slope for r in members if len(r.text) >= 4]
-    slope = float(np.clip(np.median(slopes), -0.25, 0.25)) if slopes else 0.0
+    slope = usual_slope(slopes)
     files: dict[str, list[_Raw]] = defaultdict(list)
     for raw in members:
         files[raw.file].append(raw)
@@ -355,14 +353,18 @@ def _normalise(members: Sequence[_Raw]) -> tuple[list[Line], list[tuple[str, str
 
 
 def _prepare(raw: _Raw, height: float, duration: float, writer_slope: float) -> Line:
-    # A word is too short to show its own slope, a line shows it well.
-    slope = raw.slope if len(raw.text) >= 12 and abs(raw.slope) <= 0.25 else writer_slope
-    (level,) = deskew([raw.points], slope)
     starts = [0, *raw.ends[:-1].tolist()]
-    strokes = [level[a:b] for a, b in zip(starts, raw.ends.tolist(), strict=True)]
-    strokes = resample_strokes(strokes, duration / RUN_POINTS)
-    ink = Ink.from_strokes([s / height for s in strokes])
-    return Line(ink, raw.text, raw.writer, raw.source.name, raw.kind, 0.5 / height)
+    strokes = [raw.points[a:b] for a, b in zip(starts, raw.ends.tolist(), strict=True)]
+    return level_line(
+        strokes,
+        raw.text,
+        raw.writer,
+        raw.source.name,
+        raw.kind,
+        slopes=(raw.slope, writer_slope),
+        height=height,
+        duration=duration,
+    )
 
 
 def _unusable_ink(line: Line, density: float) -> str | None:
@@ -378,7 +380,7 @@ def _unusable_ink(line: Line, density: float) -> str | None:
     inside = line.ink.offsets[1:][line.ink.offsets[:-1, 2] == 0]
     if len(inside) and np.abs(inside[:, :2]).max() > 4:
         return "jump inside a stroke"
-    if len(line.text) >= 12 and abs(estimate_slope(line.ink.strokes)) > 0.25:
+    if len(line.text) >= 12 and abs(estimate_slope(line.ink.strokes)) > MAX_SLOPE:
         return "slope"
     return None
 
