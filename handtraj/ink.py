@@ -282,12 +282,14 @@ def normalise(strokes: Sequence[ArrayLike], *, rate_known: bool = True) -> Ink:
         far too long for its height.
     """
     parts = [p for p in (_as_points(s) for s in strokes) if len(p)]
-    runs = vertical_runs(parts)
+    slope = estimate_slope(parts)
+    # Levelled first: on a sloping line, runs are higher one way than the other.
+    level = deskew(parts, slope if abs(slope) <= MAX_SLOPE else 0.0)
+    runs = vertical_runs(level)
     height, duration = x_height(runs), run_duration(runs)
     if height <= 0 or duration <= 0:
         raise ValueError("the ink has no vertical strokes to take its scale from; write more")
-    slope = estimate_slope(parts)
-    level = [p / height for p in deskew(parts, slope if abs(slope) <= MAX_SLOPE else 0.0)]
+    level = [p / height for p in level]
     if not rate_known:
         length = sum(float(np.hypot(*np.diff(p, axis=0).T).sum()) for p in level)
         if not length / _STEP <= MAX_POINTS:

@@ -325,3 +325,13 @@ def test_replace_file_leaves_nothing_after_a_failure(tmp_path):
 def test_clean_text_collapses_blanks():
     """Tabs and line ends become one blank."""
     assert clean_text(" a\t b\n\nc ") == "a b c"
+
+
+def test_normalised_ink_is_the_same_whichever_way_the_tablet_lay():
+    """A shear of the baseline goes out whole: it leaves no trace in the scale either."""
+    t = np.linspace(0, 30 * np.pi, 900)
+    line = np.column_stack([4.0 * t, 30 * np.sin(t) * (1 + 0.2 * np.sin(t / 7))])
+    level = normalise([line])
+    for slope in (-0.2, -0.1, 0.1, 0.2):
+        askew = normalise([line + np.column_stack([0 * t, slope * line[:, 0]])])
+        np.testing.assert_allclose(np.ptp(askew.points[:, 1]), np.ptp(level.points[:, 1]), rtol=0.02)
