@@ -334,4 +334,5 @@ def test_normalised_ink_is_the_same_whichever_way_the_tablet_lay():
     level = normalise([line])
     for slope in (-0.2, -0.1, 0.1, 0.2):
         askew = normalise([line + np.column_stack([0 * t, slope * line[:, 0]])])
-        np.testing.assert_allclose(np.ptp(askew.points[:, 1]), np.ptp(level.points[:, 1]), rtol=0.02)
+        heights = [np.ptp(ink.points[:, 1]) for ink in (askew, level)]
+        np.testing.assert_allclose(*heights, rtol=0.02)
