@@ -8,18 +8,20 @@
 True
 """
 
-from handtraj.alphabet import Alphabet
+from handtraj.alphabet import Alphabet, wrap
 from handtraj.batches import SamplingConfig
 from handtraj.checkpoint import Checkpoint, CheckpointError, load_checkpoint, save_checkpoint
 from handtraj.corpus import Corpus, build_corpus, load_corpus, save_corpus
 from handtraj.ink import Ink, normalise
 from handtraj.mixture import Mixture
 from handtraj.network import Network, NetworkConfig, State
+from handtraj.recording import read, record
 from handtraj.sources import Line
 from handtraj.style import Style, load_style, shipped_styles
 from handtraj.svg import svg_document
 from handtraj.training import TrainConfig, TrainingError, train
-from handtraj.writing import Writer, Writing, load_writer, wrap
+from handtraj.trajectories import Trajectories
+from handtraj.writing import Writer, Writing, load_writer
 
 __version__ = "0.1.0"
 
@@ -38,6 +40,7 @@ __all__ = [
     "Style",
     "TrainConfig",
     "TrainingError",
+    "Trajectories",
     "Writer",
     "Writing",
     "build_corpus",
@@ -46,6 +49,8 @@ __all__ = [
     "load_style",
     "load_writer",
     "normalise",
+    "read",
+    "record",
     "save_checkpoint",
     "save_corpus",
     "shipped_styles",

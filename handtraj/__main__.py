@@ -15,6 +15,7 @@ from handtraj.checkpoint import shipped_weights
 from handtraj.cli import Seed, Weights, progress_bar
 from handtraj.cli.data import data_app
 from handtraj.cli.styles import primed, style_app, styles
+from handtraj.cli.trajectories import trajectories
 from handtraj.export import check_format, export
 
 __all__ = ["app", "main"]
@@ -27,6 +28,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(styles)
+app.command()(trajectories)
 app.add_typer(style_app, name="style")
 app.add_typer(data_app, name="data")
 
@@ -101,6 +103,10 @@ def train(
         str | None, typer.Option(help="auto, float32 or bfloat16; default: as before, or auto.")
     ] = None,
     stop_after: Annotated[int | None, typer.Option(help="Stop after so many updates.")] = None,
+    writer: Annotated[str | None, typer.Option(help="Learn from this writer alone.")] = None,
+    snapshots: Annotated[
+        int, typer.Option(help="Moments of the run to keep, evenly in log points.", min=0)
+    ] = 0,
     device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N")] = "auto",
     seed: Seed = 0,
 ) -> None:
@@ -119,6 +125,7 @@ def train(
             points=batch_points,
             longest=longest,
             words=words,
+            writer=writer,
             augmentation=_given(size=size, width=width, slant=slant, speed=speed, wander=wander),
         ),
     )
@@ -144,6 +151,7 @@ def train(
             provenance={"command": "handtraj " + " ".join(sys.argv[1:])},
             progress=show,
             stop_after=stop_after,
+            snapshots=snapshots,
         )
     typer.echo(f"best averaged weights: {best}")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["UNIPEN_SYMBOLS", "Alphabet"]
+__all__ = ["UNIPEN_SYMBOLS", "Alphabet", "wrap"]
 
 #: The 79 symbols that remain of the UNIPEN corpus after filtering.
 UNIPEN_SYMBOLS = " abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!\"#$%&'(),-./:;?"
@@ -64,3 +65,25 @@ class Alphabet:
     def unknown(self, text: str) -> list[str]:
         """Symbols of `text` that are not in the alphabet, each once, in order."""
         return [c for c in dict.fromkeys(text) if c not in self.symbols]
+
+
+def wrap(text: str, width: int = 34) -> list[str]:
+    """Break a text into lines of at most `width` characters, at words.
+
+    Line breaks in the text stay.
+
+    Raises
+    ------
+    ValueError
+        If the text is empty or the width below 1.
+    """
+    if width < 1:
+        raise ValueError(f"width must be >= 1 characters, got {width}")
+    lines = [
+        row
+        for part in text.splitlines()
+        for row in textwrap.wrap(part, width, break_long_words=False, break_on_hyphens=False)
+    ]
+    if not lines:
+        raise ValueError("text is empty; give at least one character")
+    return lines

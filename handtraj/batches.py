@@ -28,7 +28,8 @@ class SamplingConfig:
 
     `lines` and `composed` are shares of the items; single words make up the
     rest.  A composed line has two to `words` words.  `cap` bounds one
-    writer's share within each kind.  Ink is cut at `longest` points.
+    writer's share within each kind.  Ink is cut at `longest` points.  With `writer`,
+    nobody else is drawn.
     """
 
     lines: float = 0.35
@@ -38,6 +39,7 @@ class SamplingConfig:
     longest: int = 800
     points: int = 10_000
     pool: int = 16
+    writer: str | None = None
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
     def __post_init__(self) -> None:
@@ -184,7 +186,7 @@ class Sampler:
         self._by_kind: dict[str, tuple[list[NDArray[np.int64]], NDArray[np.float64]]] = {}
         for kind in ("line", "word"):
             groups: dict[str, list[int]] = defaultdict(list)
-            for i in corpus.select("train", kind=kind):
+            for i in corpus.select("train", kind=kind, writer=config.writer):
                 groups[corpus.writers[i]].append(int(i))
             if groups:
                 members = [np.array(groups[w]) for w in sorted(groups)]
@@ -192,7 +194,8 @@ class Sampler:
                 shares = capped_shares(weights.astype(np.float64), config.cap)
                 self._by_kind[kind] = (members, shares)
         if not self._by_kind:
-            raise ValueError("the corpus has no training lines")
+            whose = f" of writer {config.writer}" if config.writer else ""
+            raise ValueError(f"the corpus has no training lines{whose}")
         self._baselines: dict[int, float] = {}
 
     def round(self, number: int, *, words_only: bool = False) -> Iterator[Batch]:

@@ -118,9 +118,9 @@ class Stepper:
             piece[:] = _array(state.window)
         self._look(self._window_parameters())
 
-    def hidden(self) -> tuple[FloatArray, FloatArray]:
-        """Copies of h and c, shape (B, layers, N) each."""
-        return np.stack(self.h, 1), self.c.transpose(1, 0, 2).copy()
+    def hidden(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Copies of h and c, shape (B, layers, N), and of the window, (B, symbols)."""
+        return np.stack(self.h, 1), self.c.transpose(1, 0, 2).copy(), self._windows[0].copy()
 
     def select(self, index: IntArray) -> Stepper:
         """A stepper that goes on with the rows `index`, the text as long as they need."""
@@ -219,10 +219,10 @@ class NetworkStepper:
         self.state = state.to(self._device) if state else network.initial_state(len(codes))
         self._look()
 
-    def hidden(self) -> tuple[FloatArray, FloatArray]:
-        """Copies of h and c, shape (B, layers, N) each."""
+    def hidden(self) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Copies of h and c, shape (B, layers, N), and of the window, (B, symbols)."""
         h, c = (_array(t.transpose(0, 1)).copy() for t in (self.state.h, self.state.c))
-        return h, c
+        return h, c, _array(self.state.window).copy()
 
     def select(self, index: IntArray) -> NetworkStepper:
         """A stepper that goes on with the rows `index`, the text as long as they need."""
@@ -345,7 +345,7 @@ class Tape:
         self._points = []
 
     def line(self, line: int) -> tuple[FloatArray, ...]:
-        """Offsets, window weights and, if recorded, h and c of one line."""
+        """Offsets, window weights and, if recorded, h, c and the window of one line."""
         x, phi, *hidden = zip(*self._pieces[line], strict=True)
         # A cut may make the text, and with it the window, narrower.
         width = min(piece.shape[1] for piece in phi)

@@ -43,6 +43,7 @@ def train(
     provenance: dict[str, Any] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
     stop_after: int | None = None,
+    snapshots: int = 0,
 ) -> Path:
     """Train a network; returns the path of its best averaged weights.
 
@@ -75,6 +76,10 @@ def train(
         Called with (points so far, points in all, nats per point).
     stop_after : int, optional
         Stop, saved, after so many updates of this call.
+    snapshots : int
+        Keep the averaged weights of so many moments, evenly in the logarithm
+        of the points seen: `at-<points>.safetensors`, the last of them at the
+        end and the first at a five-hundredth of the run.
 
     Raises
     ------
@@ -98,7 +103,7 @@ def train(
             else Trainer.fresh(config or TrainConfig(), network, start_from, alphabet, corpus, team)
         )
         trainer.provenance = provenance or trainer.provenance
-        _loop(trainer, corpus, folder, precision, progress, stop_after)
+        _loop(trainer, corpus, folder, precision, progress, stop_after, snapshots)
     return folder / "best.safetensors"
 
 
@@ -109,6 +114,7 @@ def _loop(
     precision: str | None,
     progress: Callable[[int, int, float], None] | None,
     stop_after: int | None,
+    snapshots: int,
 ) -> None:
     config, run, team = trainer.config, trainer.run, trainer.team
     checks = {
@@ -123,6 +129,7 @@ def _loop(
     plateau_end = config.points * (1 - config.decay_share)
     first = run.update
     stable_saved = run.points > plateau_end
+    moments = [m for m in snapshot_points(config.points, snapshots) if m > run.points]
     for batch in trainer.batches(corpus):
         if run.points >= config.points or run.update - first == stop_after:
             break
@@ -142,6 +149,10 @@ def _loop(
             entry |= _validate(trainer, checks, folder)
         if journal:
             journal.write(entry)
+        if moments and run.points >= moments[0]:
+            del moments[0]
+            if team.leads:
+                save_checkpoint(folder / f"at-{run.points:010d}.safetensors", trainer.checkpoint())
         if run.update % config.save_every == 0:
             trainer.save(folder / "last.safetensors")
         if progress and team.leads:
@@ -154,6 +165,13 @@ def _loop(
         )
     run.batch -= 1  # the batch at hand was drawn but not learned from
     trainer.save(folder / "last.safetensors")
+
+
+def snapshot_points(points: int, count: int) -> list[float]:
+    """Moments of a run to keep, in points seen, evenly in their logarithm."""
+    if count <= 1:
+        return [float(points)] * count
+    return [points * 500 ** (i / (count - 1) - 1) for i in range(count)]
 
 
 def _begin_leg(trainer: Trainer, precision: str | None) -> dict[str, Any]:

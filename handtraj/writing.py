@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -32,12 +31,16 @@ from handtraj.stepping import (
 )
 from handtraj.style import Style, load_style, shipped_styles, user_styles
 
-__all__ = ["MAX_TEXT", "Writer", "Writing", "load_writer", "wrap"]
+__all__ = ["MAX_TEXT", "Hook", "Writer", "Writing", "load_writer"]
 
 #: Longest text of one line, in characters.
 MAX_TEXT = 200
 #: Points a character after which a line is given up.
 POINTS_PER_CHARACTER = 40
+#: Called after every step, and with step -1 before the first, with the lines
+#: (their places in the batch) that the stepper's rows stand for; may change the
+#: stepper's state in place (see :mod:`handtraj.interventions`).
+Hook = Callable[[int, Stepper | NetworkStepper, IntArray], None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,6 +65,8 @@ class Writing:
         Seed of the random numbers of this line.
     h, c : array, shape (T, layers, N), float32, or None
         State at each point, after reading it, where recording was asked for.
+    seen : array, shape (T, symbols), float32, or None
+        What the window showed the network at each point, likewise.
     """
 
     text: str
@@ -73,6 +78,7 @@ class Writing:
     seed: int
     h: NDArray[np.float32] | None = None
     c: NDArray[np.float32] | None = None
+    seen: NDArray[np.float32] | None = None
 
     @property
     def characters(self) -> NDArray[np.int64]:
@@ -169,6 +175,7 @@ class Writer:
         generator: torch.Generator | None = None,
         record: bool = False,
         max_points: int | None = None,
+        hook: Hook | None = None,
     ) -> Writing:
         """Write one line.  See :meth:`write_many`."""
         return self.write_many(
@@ -179,6 +186,7 @@ class Writer:
             generator=generator,
             record=record,
             max_points=max_points,
+            hook=hook,
         )[0]
 
     @torch.inference_mode()
@@ -192,6 +200,7 @@ class Writer:
         generator: torch.Generator | None = None,
         record: bool = False,
         max_points: int | None = None,
+        hook: Hook | None = None,
     ) -> list[Writing]:
         """Write several lines at once.
 
@@ -211,9 +220,11 @@ class Writer:
         generator : torch.Generator, optional
             Default: a fresh one with a random seed.
         record : bool
-            Keep h and c of every layer at every point.
+            Keep h and c of every layer, and the window, at every point.
         max_points : int, optional
             Give a line up after so many points; default 40 a character.
+        hook : Hook, optional
+            Watches, or moves, the state while it writes.
 
         Raises
         ------
@@ -233,7 +244,7 @@ class Writer:
             generator = torch.Generator()
             generator.seed()
         seeds = torch.randint(2**62, (len(texts),), generator=generator).tolist()
-        return self._run(texts, chosen, seeds, bias, bias_form, record, max_points)
+        return self._run(texts, chosen, seeds, bias, bias_form, record, max_points, hook)
 
     def _check(self, text: str, style: Style | None) -> None:
         self.alphabet.encode(text)
@@ -259,6 +270,7 @@ class Writer:
         bias_form: str,
         record: bool,
         max_points: int | None,
+        hook: Hook | None,
     ) -> list[Writing]:
         config = self.network.config
         sampler = Sampler(bias, bias_form, min_sigma=config.min_sigma, components=config.components)
@@ -272,6 +284,9 @@ class Writer:
         generators = [torch.Generator().manual_seed(s) for s in seeds]
         tape, alive = Tape(len(texts), record=record), np.arange(len(texts))
         finished, at_end = np.zeros((2, len(texts)), bool)
+        if hook:
+            hook(-1, stepper, alive)
+            raw = stepper.output()
         for t in range(limits.max() + 1):
             if t % CHUNK == 0:
                 draws = np.stack([random_numbers(generators[b]) for b in alive], 1)
@@ -289,6 +304,9 @@ class Writer:
                 alive, stepper = alive[index], stepper.select(index)
                 ends, limits, draws, x = ends[index], limits[index], draws[:, index], x[index]
             raw = stepper.step(x)
+            if hook:
+                hook(t, stepper, alive)
+                raw = stepper.output()
             tape.add(x, stepper)
             at_end = x[:, 2] > 0
             if at_end.any():
@@ -370,25 +388,3 @@ def load_writer(path: str | os.PathLike[str] | None = None, *, device: str = "cp
         If the file is missing or broken.
     """
     return Writer(load_checkpoint(path or shipped_weights()), device=device)
-
-
-def wrap(text: str, width: int = 34) -> list[str]:
-    """Break a text into lines of at most `width` characters, at words.
-
-    Line breaks in the text stay.
-
-    Raises
-    ------
-    ValueError
-        If the text is empty, or a word is longer than MAX_TEXT.
-    """
-    if width < 1:
-        raise ValueError(f"width must be >= 1 characters, got {width}")
-    lines = [
-        row
-        for part in text.splitlines()
-        for row in textwrap.wrap(part, width, break_long_words=False, break_on_hyphens=False)
-    ]
-    if not lines:
-        raise ValueError("text is empty; give at least one character")
-    return lines

@@ -47,7 +47,7 @@ def test_help_names_every_command():
     """`handtraj --help` lists the commands."""
     result = run("--help")
     assert result.returncode == 0
-    for command in ("write", "styles", "data", "train", "evaluate"):
+    for command in ("write", "styles", "trajectories", "data", "train", "evaluate"):
         assert command in result.stdout
 
 
@@ -207,3 +207,32 @@ def test_style_of_ones_own_is_added_listed_and_written_with(tmp_path):
     far = run("style", "add", "far", *ink, "--text", "s", HANDTRAJ_STYLES=own)
     refused(far, "the text does not fit the ink")
     assert [p.name for p in own.iterdir()] == ["mine.safetensors"]
+
+
+def test_trajectories_are_kept_with_their_labels(tmp_path):
+    """Two texts in one style, with the shipped weights, one layer."""
+    words = ("trajectories", "sea", "reef", "--style", "hand01", "--layer", "c2")
+    result = run(*words, "-o", tmp_path / "t.npz")
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.startswith("2 writings, ")
+    with np.load(tmp_path / "t.npz") as data:
+        assert data["state.c2"].shape == (len(data["table.step"]), 400)
+        assert set(data["table.style"]) == {"hand01"}
+    refused(run(*words[:-1], "c7", "-o", tmp_path / "u.npz"), "layers must be some of")
+    refused(run(*words, "-o", tmp_path / "u.txt"), "kept as .npz")
+    assert not (tmp_path / "u.npz").exists()
+
+
+def test_training_of_one_writer_keeps_moments(folder, tmp_path):
+    """Snapshots evenly in log points; a writer who does not exist is refused."""
+    common = ("--units", "8", "--points", "6000", "--batch-points", "300", "--device", "cpu")
+    out = tmp_path / "run"
+    words = ("train", folder / "waves.npz", "-o", out, *common)
+    result = run(*words, "--writer", "sea001", "--snapshots", "3")
+    assert result.returncode == 0, result.stderr
+    kept = sorted(out.glob("at-*.safetensors"))
+    points = [int(path.stem[3:]) for path in kept]
+    assert len(kept) == 3
+    for found, wanted in zip(points, (12, 268, 6000), strict=True):
+        assert wanted <= found < wanted + 400
+    refused(run(*words[:3], tmp_path / "no", *common, "--writer", "nobody"), "writer nobody")

@@ -17,7 +17,7 @@ LAYERS = [
     ("sources", "corpus", "network"),
     ("distributed", "packing", "precision", "stepping"),
     ("batches", "checkpoint", "loss", "style", "trainer", "training", "writing"),
-    ("export", "trajectories"),
+    ("export", "results", "trajectories"),
     ("dynamics", "interventions", "evaluation"),
     ("charts", "widgets"),
     ("__init__",),

@@ -8,10 +8,11 @@ import pytest
 import torch
 from helpers import small_checkpoint, wave
 
+from handtraj.alphabet import wrap
 from handtraj.checkpoint import CheckpointError
 from handtraj.stepping import NetworkStepper
 from handtraj.style import Style, load_style
-from handtraj.writing import MAX_TEXT, Writer, wrap
+from handtraj.writing import MAX_TEXT, Writer
 
 
 @pytest.fixture(scope="module")
