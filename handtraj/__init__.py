@@ -18,6 +18,7 @@ from handtraj.network import Network, NetworkConfig, State
 from handtraj.recording import read, record
 from handtraj.sources import Line
 from handtraj.style import Style, load_style, shipped_styles
+from handtraj.subspaces import Subspace
 from handtraj.svg import svg_document
 from handtraj.training import TrainConfig, TrainingError, train
 from handtraj.trajectories import Trajectories
@@ -38,6 +39,7 @@ __all__ = [
     "SamplingConfig",
     "State",
     "Style",
+    "Subspace",
     "TrainConfig",
     "TrainingError",
     "Trajectories",

@@ -132,6 +132,11 @@ def train(
     if resume and (units or init_from):
         raise ValueError("a resumed run keeps its network; leave out --units and --init-from")
     data = ht.load_corpus(corpus)
+    if writer is not None and not len(data.select("train", writer=writer)):
+        known = ", ".join(
+            sorted({w for w, s in zip(data.writers, data.splits, strict=True) if s == "train"})
+        )
+        raise ValueError(f"no training lines of writer {writer!r}; there are: {known[:300]}")
     start = ht.load_checkpoint(init_from) if init_from else None
     config = ht.TrainConfig(seed=seed)
     if start is not None:

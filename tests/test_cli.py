@@ -235,4 +235,4 @@ def test_training_of_one_writer_keeps_moments(folder, tmp_path):
     assert len(kept) == 3
     for found, wanted in zip(points, (12, 268, 6000), strict=True):
         assert wanted <= found < wanted + 400
-    refused(run(*words[:3], tmp_path / "no", *common, "--writer", "nobody"), "writer nobody")
+    refused(run(*words[:3], tmp_path / "no", *common, "--writer", "nobody"), "there are: sea0")
