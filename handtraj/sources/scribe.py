@@ -26,6 +26,7 @@ __all__ = [
     "ScribeLine",
     "ScribeStyle",
     "make_scribe_corpus",
+    "normalise_hand",
     "random_style",
     "scribe_lines",
     "scribe_text",
@@ -311,13 +312,26 @@ def scribe_lines(writers: int, lines: int, seed: int) -> tuple[list[Line], list[
         # Every run of 79 lines, over writers, asks for every symbol once.
         asked = [UNIPEN_SYMBOLS[(number * lines + k) % len(UNIPEN_SYMBOLS)] for k in range(lines)]
         written = [write_line(scribe_text(rng, symbol), style, rng) for symbol in asked]
-        found += _normalise(written, name)
+        found += normalise_hand(written, name)
         planted.append({"writer": name, **asdict(style)})
     return found, planted
 
 
-def _normalise(written: Sequence[ScribeLine], writer: str) -> list[Line]:
-    """Scale one hand by its x-height, resample by its tempo, level every line."""
+def normalise_hand(written: Sequence[ScribeLine], writer: str) -> list[Line]:
+    """Scale one hand by its x-height, resample by its tempo, level every line.
+
+    Parameters
+    ----------
+    written : sequence of ScribeLine
+        All of one hand: scale and tempo are measured on them together.
+    writer : str
+        Its id.
+
+    Returns
+    -------
+    list of Line
+        In x-heights, six points a vertical run.
+    """
     pooled = np.concatenate([vertical_runs(line.strokes) for line in written])
     height, duration = x_height(pooled), run_duration(pooled)
     slopes = [estimate_slope(line.strokes) for line in written]
