@@ -1,6 +1,6 @@
 """Cause: move the state in the middle of a line and look at the ink after it.
 
-    python experiments/cause.py [-o FILE] [--seed N] [--reduced]
+    python experiments/cause.py swaps|ablations [-o FILE] [--seed N] [--reduced]
 
 Every shipped style that shares its source with another is paired with one of
 them.  A line begins in style A; half-way, once, the difference of the mean
@@ -157,24 +157,6 @@ def style_axes(centres: NDArray[np.float64]) -> NDArray[np.float64]:
     return axes[:, : len(centres) - 1]
 
 
-def control(
-    total: NDArray[np.float64],
-    dimension: int,
-    held: float,
-    rng: np.random.Generator,
-    basis: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """A random subspace beside the styles' place, with as much variance as that.
-
-    So few directions seldom hold so much elsewhere: then as many more are
-    taken away as it needs.
-    """
-    rest = np.eye(len(basis)) - basis @ basis.T
-    values = np.linalg.eigvalsh(rest @ total @ rest)[::-1]
-    enough = int(np.searchsorted(np.cumsum(values), 1.25 * held)) + 1
-    return matched_subspace(total, max(dimension, enough), held, rng, avoid=basis)
-
-
 def ablations(
     bench: Bench,
     centres: dict[str, NDArray[np.float64]],
@@ -188,28 +170,32 @@ def ablations(
     for layer in layers:
         axes, centre = style_axes(centres[layer]), centres[layer].mean(0)
         between = np.cov(centres[layer].T, bias=True)
-        total = spread[layer] + between
+        # Variance while writing in one style: that between styles is not there
+        # to be taken from a line, and no other few directions hold so much.
+        moving = spread[layer]
         for dimension in sizes if layer == "c2" else (5,):
             basis = axes[:, :dimension]
-            held = float(np.trace(basis.T @ total @ basis))
+            held = float(np.trace(basis.T @ moving @ basis))
             hooks = {"style": ablate(layer, basis, centre)}
             for k in range(draws):
-                other = control(total, dimension, held, rng, basis)
+                other = matched_subspace(moving, dimension, held, rng, avoid=basis)
                 hooks[f"random {k + 1}"] = ablate(layer, other, centre)
+            variance = {
+                "within": held / float(np.trace(moving)),
+                "between": float(np.trace(basis.T @ between @ basis) / np.trace(between)),
+            }
             for name, hook in hooks.items():
                 key = f"{layer}, {dimension} dimensions, {name}"
-                removed = dimension if name == "style" else other.shape[1]
-                found[key] = bench.run(hook) | {
-                    "variance": held / float(np.trace(total)),
-                    "dimensions": removed,
-                }
+                found[key] = bench.run(hook) | {"variance": variance}
                 clock(f"{key}: old {found[key]['old']['value']:.2f}")
     return found
 
 
 def main() -> None:
     """Run, save."""
-    arguments = parser(__doc__ or "").parse_args()
+    found = parser(__doc__ or "")
+    found.add_argument("part", choices=("swaps", "ablations"), help="which way")
+    arguments = found.parse_args()
     clock, reduced = Clock(), arguments.reduced
     writer = ht.load_writer()
     styles = shipped(writer, 8 if reduced else None)
@@ -267,10 +253,12 @@ def main() -> None:
         "new style throughout": bench.run(as_new=True),
     }
     clock("undisturbed")
-    result["swaps"] = swaps(bench, centres, spread, index, reduced, clock)  # type: ignore[arg-type]
-    result["ablations"] = ablations(bench, centres, spread, reduced, clock)
+    if arguments.part == "swaps":
+        result["swaps"] = swaps(bench, centres, spread, index, reduced, clock)  # type: ignore[arg-type]
+    else:
+        result["ablations"] = ablations(bench, centres, spread, reduced, clock)
     save_result(
-        arguments.out or "cause",
+        arguments.out or arguments.part,
         result,
         command=command(__file__, sys.argv[1:]),
         seed=arguments.seed,

@@ -52,6 +52,7 @@ def extras(sampling: dict) -> str:
     """Options of sampling that differ from the usual ones."""
     usual = ht.SamplingConfig()
     words = [f" --words {sampling['words']}"] if sampling.get("words") != usual.words else []
+    words += [f" --writer {sampling['writer']}"] if sampling.get("writer") else []
     words += [f" --{k} {v}" for k, v in sampling["augmentation"].items() if v]
     return "".join(words)
 
@@ -93,6 +94,7 @@ def main() -> None:
     parser.add_argument("corpus", type=Path)
     parser.add_argument("--after", action="store_true", help="begun from the shipped weights")
     parser.add_argument("--note", default="", help="what a reader of the provenance must know")
+    parser.add_argument("--to", type=Path, help="keep the weights there and ship nothing")
     arguments = parser.parse_args()
     checkpoint = ht.load_checkpoint(arguments.run / "best.safetensors")
     corpus = ht.load_corpus(arguments.corpus)
@@ -120,6 +122,10 @@ def main() -> None:
         "date": date.today().isoformat(),
         "note": arguments.note,
     }
+    if arguments.to is not None:
+        kept = ht.Checkpoint(checkpoint.network, checkpoint.alphabet, checkpoint.scale, about)
+        ht.save_checkpoint(arguments.to, kept, half=True)
+        return
     training, validation = curve(arguments.run / "log.jsonl")
     record = {
         "units": f"nats per point, dequantised offsets divided by {checkpoint.scale} x-heights",
