@@ -84,7 +84,14 @@ class Bench:
             "moved": {k: v.as_dict() for k, v in share_moved(moved, who).items()},
             "character_error": bootstrap_sums(np.column_stack([errors, lengths]), who).as_dict(),
             "finished": float(np.mean([w.finished for w in writings])),
+            "by_style": {"old": _by_style(right, who), "new": _by_style(other, who)},
         }
+
+
+def _by_style(hits: Sequence[bool], who: Sequence[str]) -> list[float]:
+    """Shares of each old style, in order, so that a small rerun can be set beside them."""
+    names = np.array(who)
+    return [float(np.mean(np.array(hits)[names == name])) for name in dict.fromkeys(who)]
 
 
 def pairs(styles: Sequence[ht.Style], rng: np.random.Generator) -> list[tuple[int, int]]:
@@ -204,7 +211,7 @@ def main() -> None:
     # Mean states come from other texts than those that are judged.
     traj = ht.record(
         writer,
-        TEXTS[:3] if reduced else TEXTS[:8],
+        TEXTS[:8],
         styles,
         1 if reduced else 2,
         generator=generator,
@@ -221,8 +228,8 @@ def main() -> None:
     del traj
     clock(f"recorded {steps} steps")
     chosen = pairs(styles, rng)
-    texts = list(LONG_TEXTS[:2] if reduced else LONG_TEXTS)
-    repeats = 2 if reduced else 4
+    texts = list(LONG_TEXTS)
+    repeats = 3 if reduced else 4
     jobs = [(s, t) for s in styles for t in texts for _ in range(repeats)]
     quiet = writer.write_many(
         [t for _, t in jobs], styles=[s for s, _ in jobs], bias=0.5, generator=generator

@@ -23,7 +23,7 @@ from handtraj.checkpoint import Checkpoint
 from handtraj.evaluation.networks import choose_hands, network_measures
 from handtraj.results import save_result
 
-LAYERS = ("h1", "h2", "h3", "c1", "c2", "c3")
+LAYERS = ("h1", "h2", "h3", "c2")
 
 
 def untrained(like: Checkpoint, seed: int) -> Checkpoint:
