@@ -5,6 +5,7 @@ no plotting package.
 """
 
 from handtraj.charts.base import COLOURS, Chart, Picture, columns
+from handtraj.charts.evidence import evidence, evidence_row, table
 from handtraj.charts.model import density, learning_curve, learning_rate, window
 from handtraj.charts.pen import ink, offsets, page, speed
 from handtraj.charts.plots import histogram, lines, scatter, shares
@@ -15,6 +16,8 @@ __all__ = [
     "Picture",
     "columns",
     "density",
+    "evidence",
+    "evidence_row",
     "histogram",
     "ink",
     "learning_curve",
@@ -25,5 +28,6 @@ __all__ = [
     "scatter",
     "shares",
     "speed",
+    "table",
     "window",
 ]

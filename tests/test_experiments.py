@@ -1,0 +1,110 @@
+"""Recorded results against small reruns with other random numbers."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import handtraj as ht
+from handtraj.results import load_result, result_names
+
+ROOT = Path(__file__).parents[1]
+#: Results that were measured on the shipped weights.
+ON_SHIPPED = ("styles", "letters", "swaps", "ablations", "priming")
+
+
+@pytest.fixture(scope="module")
+def rerun(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, Any]]:
+    """Runs an experiment's reduced version, with a seed the record does not have."""
+    folder = tmp_path_factory.mktemp("rerun")
+
+    def run(script: str, *words: str) -> dict[str, Any]:
+        out = folder / f"{script}-{'-'.join(words)}.json"
+        command = [sys.executable, str(ROOT / "experiments" / f"{script}.py"), *words]
+        command += ["--reduced", "--seed", "1", "-o", str(out)]
+        done = subprocess.run(
+            command, capture_output=True, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        )
+        assert done.returncode == 0, done.stderr
+        found: dict[str, Any] = json.loads(out.read_text())
+        return found
+
+    return run
+
+
+def meet(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether two 95 % intervals have a number in common."""
+    (low, high), (bottom, top) = a["interval"], b["interval"]
+    return bool(low <= top and bottom <= high)
+
+
+@pytest.mark.parametrize("name", ON_SHIPPED)
+def test_record_belongs_to_the_shipped_weights(name: str) -> None:
+    """New weights need new results; and every record says how it was made."""
+    about = load_result(name)["about"]
+    assert about["weights"] == ht.load_writer().fingerprint
+    assert about["commit"]
+    assert about["command"].startswith("python experiments/")
+    assert "/" not in about["command"].replace("experiments/", "").replace("|", "")
+
+
+@pytest.mark.parametrize("name", result_names())
+def test_record_is_small(name: str) -> None:
+    """The wheel carries them all."""
+    path = Path(ht.__file__).parent / "assets" / "results" / f"{name}.json"
+    assert path.stat().st_size < 300_000
+
+
+def test_styles_lie_apart_again(rerun: Callable[..., dict[str, Any]]) -> None:
+    """Cells of layer 2: gap of alignment, decoding, and the share between means."""
+    small, full = rerun("styles")["layers"]["c2"], load_result("styles")["layers"]["c2"]
+    gaps = [d["alignment"]["raw"]["10"] for d in (small, full)]
+    assert all(gap["apart"]["interval"][0] > gap["apart, shuffled"][2] for gap in gaps)
+    for one in (small, full):
+        state = one["decoding"]["state"]
+        assert state["interval"][0] > 2 * state["chance"]
+        assert one["means"]["between"] > 5 * one["means"]["null"]
+
+
+def test_letters_are_named_as_well_again(rerun: Callable[..., dict[str, Any]]) -> None:
+    """Within a style and across; distances in the same order."""
+    small, full = rerun("letters")["layers"]["c2"], load_result("letters")["layers"]["c2"]
+    assert meet(small["decoding"]["within"], full["decoding"]["within"])
+    for one in (small, full):
+        assert one["decoding"]["within"]["interval"][0] > 3 * one["chance"]
+        apart = {k: v["value"] for k, v in one["distance"].items()}
+        assert apart["floor_centred"] < apart["centred"] < apart["mismatched"]
+
+
+def test_moving_the_state_moves_the_hand_again(rerun: Callable[..., dict[str, Any]]) -> None:
+    """The same eight pairs: cells of layer 2 do it, layer 1 and a random direction do not."""
+    small, full = rerun("cause", "swaps"), load_result("swaps")
+    rng = np.random.default_rng(0)
+    for name in ("c1", "c2", "c2, random direction"):
+        recorded = np.array(full["swaps"][name]["by_style"]["new"][: small["pairs"]])
+        drawn = rng.choice(recorded, (2000, len(recorded))).mean(1)
+        ends = {"interval": np.quantile(drawn, [0.025, 0.975]).tolist()}
+        assert meet(small["swaps"][name]["new"], ends), name
+    new = {name: one["new"]["value"] for name, one in small["swaps"].items()}
+    assert new["c2"] > new["c1"] + 0.3
+    assert new["c2"] > new["c2, random direction"] + 0.3
+
+
+def test_taking_the_place_away_takes_the_hand_again(
+    rerun: Callable[..., dict[str, Any]],
+) -> None:
+    """Five dimensions of the styles' place, beside five others with as much variance."""
+    small, full = rerun("cause", "ablations"), load_result("ablations")
+    style, other = "c2, 5 dimensions, style", "c2, 5 dimensions, random 1"
+    for one in (small, full):
+        found = one["ablations"]
+        assert found[style]["old"]["value"] < one["undisturbed"]["old"]["value"] - 0.2
+        assert found[style]["old"]["value"] < found[other]["old"]["value"] + 0.05
