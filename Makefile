@@ -11,8 +11,14 @@ MEMORY := MALLOC_TRIM_THRESHOLD_=100000000000 MALLOC_MMAP_THRESHOLD_=10000000000
 # One point at a time is no work for two threads, least of all on a busy machine.
 SINGLE := OMP_NUM_THREADS=1
 
+# What `make experiments` compares.
+WEIGHTS := experiments/weights
+NETWORKS := seed0=$(WEIGHTS)/main-13M.safetensors seed1=$(WEIGHTS)/seed1-13M.safetensors \
+	seed2=$(WEIGHTS)/seed2-13M.safetensors single=$(WEIGHTS)/single-writer.safetensors \
+	shipped=handtraj/assets/weights.safetensors
+
 .DEFAULT_GOAL := help
-.PHONY: help install book serve test check format bench train clean
+.PHONY: help install book serve test check format bench experiments train clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
@@ -50,6 +56,16 @@ format: $(STAMP)  ## put the code into the project's format
 
 bench: $(STAMP)  ## speed beside the plain loop, as ratios of one run
 	$(MEMORY) $(BIN)/python benchmarks/bench.py
+
+experiments: $(STAMP)  ## rerun all experiments: make experiments CORPUS=unipen.npz RUN=runs/seed1
+	$(SINGLE) $(BIN)/python experiments/styles.py
+	$(SINGLE) $(BIN)/python experiments/letters.py
+	$(SINGLE) $(BIN)/python experiments/cause.py swaps
+	$(SINGLE) $(BIN)/python experiments/cause.py ablations
+	$(SINGLE) $(BIN)/python experiments/known_answer.py
+	$(SINGLE) $(BIN)/python experiments/priming.py $(CORPUS)
+	$(SINGLE) $(BIN)/python experiments/networks.py emergence $(CORPUS) $(RUN)
+	$(SINGLE) $(BIN)/python experiments/networks.py robustness $(CORPUS) $(NETWORKS)
 
 train: $(STAMP)  ## train: make train CORPUS=unipen.npz OUT=runs/mine ARGS='--device cuda'
 	$(MEMORY) $(BIN)/handtraj train $(CORPUS) -o $(OUT) $(ARGS)

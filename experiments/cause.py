@@ -173,7 +173,7 @@ def ablations(
 ) -> dict[str, Any]:
     """Take the styles' place away, from the first point on; beside random subspaces."""
     rng, found = np.random.default_rng(bench.seed + 2), {}
-    layers, sizes, draws = (("c2",), (5,), 1) if reduced else (CELLS, (2, 5, 10), 3)
+    layers, sizes, draws = (("c2",), (5,), 1) if reduced else (CELLS, (2, 5, 10), 2)
     for layer in layers:
         axes, centre = style_axes(centres[layer]), centres[layer].mean(0)
         between = np.cov(centres[layer].T, bias=True)

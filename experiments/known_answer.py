@@ -147,11 +147,11 @@ def main() -> None:
     """Train, prime, measure, save."""
     arguments = parser(__doc__ or "").parse_args()
     clock, few = Clock(), arguments.reduced
-    points = 150_000 if few else 1_500_000
+    points = 150_000 if few else 1_200_000
     writer = trained(points, arguments.seed)
     clock("trained")
     rng = np.random.default_rng(arguments.seed + 1)
-    count = 24 if few else 80
+    count = 24 if few else 64
     styles, planted, measured = hands(writer, [live_style(rng) for _ in range(count)], rng, "p")
     words = list(NEW_WORDS)
     generator = torch.Generator().manual_seed(arguments.seed)

@@ -122,6 +122,11 @@ def dequantise(
     return out
 
 
+def noise_of(corpus: Corpus, lines: tuple[int, ...]) -> float:
+    """Half a device unit of the coarsest of these lines, in x-heights."""
+    return max(float(corpus.noise[list(lines)].max()), QUANTUM / 2)
+
+
 def baseline(offsets: NDArray[np.float32]) -> float:
     """Height of the baseline above the first point: median local minimum of y."""
     y = np.cumsum(offsets[:, 1])
@@ -139,7 +144,7 @@ def item(corpus: Corpus, index: int, longest: int, rng: np.random.Generator | No
     """
     offsets = corpus.offsets(index)
     if rng is not None:
-        offsets = dequantise(offsets, max(float(corpus.noise[index]), QUANTUM / 2), rng)
+        offsets = dequantise(offsets, noise_of(corpus, (index,)), rng)
     return _cut(offsets, corpus.texts[index], longest, (index,))
 
 
@@ -255,9 +260,9 @@ class Sampler:
         mine = members[rng.choice(len(members), p=shares)]
         if want == "composed" and len(mine) > 1:
             return self._compose(mine, rng)
-        # Cut after the change, which may lengthen the ink.
-        whole = item(self.corpus, int(rng.choice(mine)), 10**6, rng)
-        return self._finish(whole.offsets, whole.text[:-1], whole.lines, rng)
+        index = int(rng.choice(mine))
+        text = self.corpus.texts[index]
+        return self._finish(self.corpus.offsets(index), text, (index,), rng)
 
     def _finish(
         self,
@@ -266,7 +271,12 @@ class Sampler:
         lines: tuple[int, ...],
         rng: np.random.Generator,
     ) -> Item:
-        changed = augment(offsets, self.config.augmentation, rng)
+        # Noise comes last: resampling would average it away, and make the points
+        # of training easier to predict than any others.
+        changed = dequantise(
+            augment(offsets, self.config.augmentation, rng), noise_of(self.corpus, lines), rng
+        )
+        # Cut after the change, which may lengthen the ink.
         return _cut(changed, text, self.config.longest, lines)
 
     def _compose(self, mine: NDArray[np.int64], rng: np.random.Generator) -> Item:
@@ -276,15 +286,13 @@ class Sampler:
         parts: list[NDArray[np.float32]] = []
         right, foot = 0.0, 0.0
         for index in chosen:
-            one = item(self.corpus, index, 10**6, rng).offsets
+            one = self.corpus.offsets(index)
             if index not in self._baselines:
-                # From the ink as stored: a resumed run must find the same.
-                self._baselines[index] = baseline(self.corpus.offsets(index))
+                self._baselines[index] = baseline(one)
             x = np.cumsum(one[:, 0])
             y = np.cumsum(one[:, 1])
             if parts:
                 # From the last point of the word before to this one's first.
-                one = one.copy()
                 one[0, 0] = right + gap * rng.uniform(0.8, 1.25) - x.min()
                 one[0, 1] = foot - self._baselines[index] + rng.normal(0, 0.08)
             else:

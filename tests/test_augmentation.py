@@ -125,3 +125,19 @@ def test_impossible_strengths_are_refused(name):
     """The message names the setting and its range."""
     with pytest.raises(ValueError, match=rf"{name} must be in \[0, 1\]"):
         AugmentationConfig(**{name: -0.1})
+
+
+def test_resampling_does_not_smooth_the_noise() -> None:
+    """Ink that does not move, so that all that is left is noise: as much with speed as without."""
+    spread = {}
+    for speed in (0.0, 0.3):
+        still = replace(small_corpus(), noise=np.full(len(small_corpus()), 0.05, np.float32))
+        still.small[:] = 0
+        still.long[:] = 0
+        config = SamplingConfig(lines=0, composed=0, augmentation=AugmentationConfig(speed=speed))
+        batches = list(Sampler(still, Alphabet(), 1.0, config, seed=0).round(0))
+        inside = [b.x[1:][b.mask[1:] > 0][:, :2] for b in batches]
+        spread[speed] = float(np.concatenate(inside).std())
+    # The difference of two even draws of half width a has a standard deviation of a sqrt(2/3).
+    for found in spread.values():
+        assert abs(found / (0.05 * np.sqrt(2 / 3)) - 1) < 0.03

@@ -97,6 +97,7 @@ def lines(
     y: str,
     group: str,
     titles: tuple[str, str],
+    log: bool = False,
     height: int = 200,
 ) -> Chart:
     """One line a group through the rows in their order.
@@ -109,13 +110,15 @@ def lines(
         Names of columns.
     titles : tuple of str
         Of the horizontal and the vertical axis.
+    log : bool
+        Whether the horizontal axis is logarithmic.
     """
     order = list(dict.fromkeys(np.asarray(rows[group]).tolist()))
     return (
         columns(rows, digits=4)
         .mark_line(point=True)
         .encode(
-            alt.X(f"{x}:Q", title=titles[0]),
+            alt.X(f"{x}:Q", title=titles[0], scale=alt.Scale(type="log" if log else "linear")),
             alt.Y(f"{y}:Q", title=titles[1]),
             alt.Color(f"{group}:N", title=None, scale=alt.Scale(domain=order)),
         )
