@@ -180,8 +180,8 @@ def test_features_that_a_line_cannot_show_are_nan():
 
 
 def test_planted_hands_are_recovered():
-    """Means of ten lines by 40 synthetic writers follow what was planted."""
-    corpus = make_scribe_corpus(40, 10, seed=3)
+    """Means of eight lines by 32 synthetic writers follow what was planted."""
+    corpus = make_scribe_corpus(32, 8, seed=3)
     planted = corpus.about["styles"]
     rows = [style_features(corpus.line(i).ink, corpus.texts[i]) for i in range(len(corpus))]
     found = np.array(

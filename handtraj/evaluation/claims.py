@@ -115,7 +115,7 @@ def style_measures(
     }
     # Neighbouring states say nearly the same; one in four is enough.
     thin = traj.column("step") % 4 == 0
-    common = {"permutations": permutations, "generator": generator}
+    common: dict[str, Any] = {"permutations": permutations, "generator": generator}
     states = decode(z[thin], style[thin], text[thin], writing[thin], strata=source[thin], **common)
     means = decode(z, style, text, writing, pool="writing", strata=source, **common)
     spread = decode(z[:, :50], style, text, writing, method="covariance", strata=source, **common)
@@ -180,7 +180,7 @@ def alignment(
         "p", its place among them.  Intervals are over styles.
     """
     sizes = list(dimensions)
-    common = {"texts": texts, "draws": draws, "generator": generator}
+    common: dict[str, Any] = {"texts": texts, "draws": draws, "generator": generator}
     halves = split_half(writings, styles, sizes, **common).mean(0)
     null = shuffled(writings, styles, sizes, strata=strata, **common)
     keys, groups = writings.merge(styles)
@@ -308,9 +308,14 @@ def ink_decoding(
         for end in np.unique(ends[ends <= len(ink)]):
             pieces.append(line_features(Ink(ink.offsets[end - stretch : end])))
             owner.append(number)
-    at, number = np.array(owner), np.arange(len(inks))
-    common = {"method": "linear", "permutations": permutations, "generator": generator}
-    long = decode(_scaled(whole), styles, texts, number, pool="writing", strata=strata, **common)
+    at = np.array(owner)
+    common: dict[str, Any] = {
+        "method": "linear",
+        "permutations": permutations,
+        "generator": generator,
+    }
+    every = np.arange(len(inks))
+    long = decode(_scaled(whole), styles, texts, every, pool="writing", strata=strata, **common)
     short = decode(
         _scaled(np.array(pieces)), styles[at], texts[at], at, strata=strata[at], **common
     )

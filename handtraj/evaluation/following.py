@@ -177,7 +177,7 @@ def share_moved(
         For the interval, which is over these: the old styles.
     draws : int
     """
-    kept = np.isfinite(moves).all(axis=(1, 2))
+    kept: NDArray[np.bool_] = np.asarray(np.isfinite(moves).all(axis=(1, 2)))
 
     def slope(items: NDArray[np.float64]) -> float:
         wanted = items[:, 2] - items[:, 1]
