@@ -173,7 +173,7 @@ def ablations(
 ) -> dict[str, Any]:
     """Take the styles' place away, from the first point on; beside random subspaces."""
     rng, found = np.random.default_rng(bench.seed + 2), {}
-    layers, sizes, draws = (("c2",), (5,), 1) if reduced else (CELLS, (2, 5, 10), 2)
+    layers, sizes, draws = (("c2",), (5,), 1) if reduced else (("c2", "c3", "c1"), (2, 5, 10), 2)
     for layer in layers:
         axes, centre = style_axes(centres[layer]), centres[layer].mean(0)
         between = np.cov(centres[layer].T, bias=True)
@@ -184,8 +184,13 @@ def ablations(
             basis = axes[:, :dimension]
             held = float(np.trace(basis.T @ moving @ basis))
             hooks = {"style": ablate(layer, basis, centre)}
+            # Where the styles' place is where the state moves most, other
+            # directions hold as much only if there are more of them.
+            rest = np.eye(len(basis)) - basis @ basis.T
+            most = np.cumsum(np.linalg.eigvalsh(rest @ moving @ rest)[::-1])
+            least = max(dimension, int(np.searchsorted(most, 1.02 * held)) + 1)
             for k in range(draws):
-                other = matched_subspace(moving, dimension, held, rng, avoid=basis)
+                other = matched_subspace(moving, least, held, rng, avoid=basis)
                 hooks[f"random {k + 1}"] = ablate(layer, other, centre)
             variance = {
                 "within": held / float(np.trace(moving)),
@@ -193,7 +198,8 @@ def ablations(
             }
             for name, hook in hooks.items():
                 key = f"{layer}, {dimension} dimensions, {name}"
-                found[key] = bench.run(hook) | {"variance": variance}
+                taken = dimension if name == "style" else least
+                found[key] = bench.run(hook) | {"variance": variance, "taken": taken}
                 clock(f"{key}: old {found[key]['old']['value']:.2f}")
     return found
 
