@@ -11,6 +11,7 @@ same writers.  "emergence" takes the snapshots of a run (`handtraj train
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Any
@@ -65,16 +66,16 @@ def main() -> None:
     rows: list[dict[str, Any]] = []
     for name, checkpoint in networks(arguments.kind, arguments.given, arguments.seed):
         writer = ht.Writer(checkpoint)
-        row = network_measures(
-            writer, hands, texts, layers, repeats=1 if few else 2, seed=arguments.seed
-        )
+        row = network_measures(writer, hands, texts, layers, repeats=1, seed=arguments.seed)
         about = checkpoint.provenance
+        score = float(about.get("validation_line_plus_word", math.nan))
         rows.append(
             {
                 "name": name,
                 "points": about.get("points"),
                 "updates": about.get("updates"),
-                "validation": about.get("validation_line_plus_word"),
+                # The first snapshots come before the first validation.
+                "validation": score if math.isfinite(score) else None,
                 "weights": writer.fingerprint,
                 "command": about.get("command", ""),
                 **row,
