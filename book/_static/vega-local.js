@@ -75,6 +75,15 @@
       );
     });
 
+  // Charts measure their column when the window changes, which may be before the page
+  // has found its new layout: let them measure once more when it has.
+  let settled;
+  window.addEventListener("resize", (event) => {
+    if (!event.isTrusted) return;
+    clearTimeout(settled);
+    settled = setTimeout(() => window.dispatchEvent(new Event("resize")), 250);
+  });
+
   window.vegaEmbed = async (target, spec, options = {}) => {
     const element = typeof target === "string" ? document.querySelector(target) : target;
     await turnOf(element);

@@ -17,6 +17,10 @@ PAGES = [
     "book/intro.html",
     "book/01_ink.html",
     "book/05_writing.html",
+    "book/07_trajectories.html",
+    "book/10_moving_the_state.html",
+    "book/12_your_own_hand.html",
+    "book/13_what_held_up.html",
     "book/glossary.html",
     "book/data_and_licences.html",
     "book/bibliography.html",
@@ -117,3 +121,18 @@ def test_page_is_quiet_and_fits(
     assert trouble == []
     assert wide <= 0
     assert shown == theme
+
+
+def test_charts_follow_the_window(browser: Any, address: str) -> None:
+    """Narrow and wide again: a chart is as wide as it is drawn, not a shrunken larger one."""
+    page = browser.new_page(viewport={"width": 1280, "height": 800})
+    page.goto(f"{address}/book/13_what_held_up.html", wait_until="load")
+    page.wait_for_selector(".vega-embed svg.marks")
+    for width in (800, 1280):
+        page.set_viewport_size({"width": width, "height": 800})
+        page.wait_for_function(
+            "() => [...document.querySelectorAll('.vega-embed svg.marks')].every(s =>"
+            " Math.abs(Number(s.getAttribute('width')) - s.getBoundingClientRect().width) < 2)",
+            timeout=5_000,
+        )
+    page.close()
