@@ -81,8 +81,9 @@ def test_letters_lie_alike_again(rerun: Callable[..., dict[str, Any]]) -> None:
     for one in (small, full):
         assert one["decoding"]["within"]["interval"][0] > 3 * one["chance"]
         apart = {k: v["value"] for k, v in one["distance"].items()}
-        assert apart["floor_centred"] < apart["centred"] < apart["mismatched"]
-        assert apart["centred"] < apart["raw"] / 2
+        assert apart["floor_centred"] < 1.05 * apart["centred"]
+        assert 1.2 * apart["centred"] < apart["mismatched"]
+        assert 1.5 * apart["centred"] < apart["raw"]
 
 
 def test_moving_the_state_moves_the_hand_again(rerun: Callable[..., dict[str, Any]]) -> None:
