@@ -59,6 +59,7 @@ bench: $(STAMP)  ## speed beside the plain loop, as ratios of one run
 
 experiments: $(STAMP)  ## rerun all experiments: make experiments CORPUS=unipen.npz RUN=runs/seed1
 	$(SINGLE) $(BIN)/python experiments/styles.py
+	$(SINGLE) $(BIN)/python experiments/methods.py
 	$(SINGLE) $(BIN)/python experiments/letters.py
 	$(SINGLE) $(BIN)/python experiments/cause.py swaps
 	$(SINGLE) $(BIN)/python experiments/cause.py ablations

@@ -18,7 +18,7 @@ from handtraj.results import load_result, result_names
 
 ROOT = Path(__file__).parents[1]
 #: Results that were measured on the shipped weights.
-ON_SHIPPED = ("styles", "letters", "swaps", "ablations", "priming", "primes")
+ON_SHIPPED = ("styles", "letters", "swaps", "ablations", "priming", "primes", "methods")
 
 
 @pytest.fixture(scope="module")
