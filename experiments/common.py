@@ -78,5 +78,8 @@ class Clock:
 
 def command(script: str, arguments: Sequence[str]) -> str:
     """What was typed, without folders."""
-    words = [Path(word).name if "/" in word else word for word in arguments]
+    words = []
+    for word in arguments:
+        name, equals, path = word.rpartition("=")
+        words.append(f"{name}{equals}{Path(path).name}")
     return " ".join(["python", f"experiments/{Path(script).name}", *words])
