@@ -66,6 +66,7 @@ experiments: $(STAMP)  ## rerun all experiments: make experiments CORPUS=unipen.
 	$(SINGLE) $(BIN)/python experiments/known_answer.py
 	$(SINGLE) $(BIN)/python experiments/priming.py $(CORPUS)
 	$(SINGLE) $(BIN)/python experiments/primes.py $(CORPUS)
+	$(SINGLE) $(BIN)/python experiments/arrival.py $(CORPUS)
 	$(SINGLE) $(BIN)/python experiments/networks.py emergence $(CORPUS) $(RUN)
 	$(SINGLE) $(BIN)/python experiments/networks.py robustness $(CORPUS) $(NETWORKS)
 

@@ -18,7 +18,10 @@ from handtraj.results import load_result, result_names
 
 ROOT = Path(__file__).parents[1]
 #: Results that were measured on the shipped weights.
-ON_SHIPPED = ("styles", "letters", "swaps", "ablations", "priming", "primes", "methods")
+ON_SHIPPED = (
+    *("styles", "letters", "swaps", "ablations"),
+    *("priming", "primes", "arrival", "methods"),
+)
 
 
 @pytest.fixture(scope="module")
