@@ -79,8 +79,7 @@ def main() -> None:
                 permutations=draws,
                 generator=rng,
             )
-            kept = {k: v for k, v in one.as_dict().items() if k not in ("confusion", "classes")}
-            result["rows"].append({"points": points, "layer": layer, **kept})
+            result["rows"].append({"points": points, "layer": layer, **one.brief()})
         clock(f"{points} points, {len(styles)} writers")
     save_result(
         arguments.out or "arrival",

@@ -115,8 +115,7 @@ def tangled(traj: ht.Trajectories, layer: str) -> dict[str, Any]:
 
 
 def _split(traj: ht.Trajectories, name: str) -> list[NDArray[np.float64]]:
-    starts = np.flatnonzero(traj.column("step") == 0)[1:]
-    return np.split(traj.column(name).astype(np.float64), starts)
+    return np.split(traj.column(name).astype(np.float64), traj.starts[1:])
 
 
 def spectra(

@@ -80,7 +80,7 @@ def main() -> None:
             permutations=draws,
             generator=rng,
         )
-        return {k: v for k, v in one.as_dict().items() if k not in ("confusion", "classes")}
+        return one.brief()
 
     result: dict[str, Any] = {
         "what": "h outputs, c cells; sampled, sigma-only bias 0.5; writers of one source told "
@@ -90,7 +90,6 @@ def main() -> None:
         "texts": list(texts),
         "layers": {},
     }
-    first = np.flatnonzero(np.diff(writing, prepend=-1))
     thin = traj.column("step") % 4 == 0
     for layer in layers:
         whole = traj.layer(layer)
@@ -109,9 +108,9 @@ def main() -> None:
             # Halves are the two lines: the ceiling is the writer's other line.
             "alignment": alignment(
                 writings,
-                who[first],
-                prime[first],
-                strata[first],
+                who[traj.starts],
+                prime[traj.starts],
+                strata[traj.starts],
                 dimensions=[10],
                 draws=draws,
                 generator=rng,

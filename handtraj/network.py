@@ -8,6 +8,7 @@ time-parallel product outside the loop, :meth:`Network.step` takes one point.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -72,6 +73,16 @@ class State:
             self.c[:, index].contiguous(),
             self.window[index],
             self.kappa[index],
+        )
+
+    @classmethod
+    def join(cls, states: Sequence[State]) -> State:
+        """The rows of several states as one batch."""
+        return cls(
+            torch.cat([s.h for s in states], 1),
+            torch.cat([s.c for s in states], 1),
+            torch.cat([s.window for s in states]),
+            torch.cat([s.kappa for s in states]),
         )
 
     def to(self, device: torch.device | str) -> State:

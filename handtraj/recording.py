@@ -179,13 +179,7 @@ def _force(
     for row, whole in zip(codes, wholes, strict=True):
         row[: len(whole)] = writer.alphabet.encode(whole)
     none = writer.network.initial_state(1)
-    states = [style.state if style else none for style in styles]
-    start = State(
-        torch.cat([s.h for s in states], 1),
-        torch.cat([s.c for s in states], 1),
-        torch.cat([s.window for s in states]),
-        torch.cat([s.kappa for s in states]),
-    )
+    start = State.join([style.state if style else none for style in styles])
     stepper = writer.stepper(codes, start)
     tape, alive, lengths = Tape(len(inks), record=True), len(inks), [len(ink) for ink in inks]
     x = np.zeros((max(lengths), len(inks), 3), np.float32)

@@ -107,16 +107,17 @@ class Trajectories:
     @property
     def writings(self) -> NDArray[np.int64]:
         """Numbers of the writings, in order, shape (W,)."""
-        return self.table["writing"][self._starts]
+        return self.table["writing"][self.starts]
 
     @property
-    def _starts(self) -> NDArray[np.int64]:
+    def starts(self) -> NDArray[np.int64]:
+        """First row of every writing, shape (W,)."""
         number = self.table["writing"]
         return np.flatnonzero(np.diff(number, prepend=number[:1] - 1))
 
     def per_writing(self, name: str) -> NDArray[Any]:
         """Value of a column at the first row of every writing, shape (W,)."""
-        return self.column(name)[self._starts]
+        return self.column(name)[self.starts]
 
     def select(
         self,
@@ -159,7 +160,7 @@ class Trajectories:
 
     def trials(self, layer: str) -> list[NDArray[np.float32]]:
         """States of one layer, one array (T, units) a writing."""
-        return np.split(self.layer(layer), self._starts[1:])
+        return np.split(self.layer(layer), self.starts[1:])
 
     def pooled(
         self, layer: str, by: Sequence[str] = ("style", "character")

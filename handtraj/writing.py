@@ -334,15 +334,7 @@ class Writer:
             for place, b in enumerate(fresh):
                 states[b] = state.select(torch.tensor([place], device=self.device))
         known = [state for state in states if state is not None]
-        stepper = self.stepper(
-            codes,
-            State(
-                torch.cat([s.h for s in known], 1),
-                torch.cat([s.c for s in known], 1),
-                torch.cat([s.window for s in known]),
-                torch.cat([s.kappa for s in known]),
-            ),
-        )
+        stepper = self.stepper(codes, State.join(known))
         # The output depends on the layers' outputs alone.
         return stepper, stepper.output()
 

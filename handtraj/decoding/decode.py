@@ -86,6 +86,10 @@ class Decoding:
             "pool": self.pool,
         }
 
+    def brief(self) -> dict[str, Any]:
+        """As :meth:`as_dict`, without the table of classes by classes."""
+        return {k: v for k, v in self.as_dict().items() if k not in ("confusion", "classes")}
+
     def __repr__(self) -> str:
         return f"Decoding({self})"
 

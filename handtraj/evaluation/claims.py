@@ -18,7 +18,7 @@ from handtraj.dynamics.comparison import same_dynamics
 from handtraj.dynamics.decoding import decode_letters
 from handtraj.dynamics.letters import cut_letters
 from handtraj.dynamics.variances import dpca_array, marginal_variances
-from handtraj.evaluation.bootstrap import Estimate, bootstrap
+from handtraj.evaluation.bootstrap import bootstrap
 from handtraj.evaluation.line_features import line_features
 from handtraj.ink import Ink
 from handtraj.subspaces import (
@@ -121,17 +121,13 @@ def style_measures(
     spread = decode(z[:, :50], style, text, writing, method="covariance", strata=source, **common)
     everyone = decode(z[thin], style[thin], text[thin], writing[thin], generator=generator)
     found["decoding"] = {
-        "state": _short(states),
-        "writing mean": _short(means),
-        "writing covariance": _short(spread),
-        "state, all sources": _short(everyone),
+        "state": states.brief(),
+        "writing mean": means.brief(),
+        "writing covariance": spread.brief(),
+        "state, all sources": everyone.brief(),
     }
     found["course"] = _course(states, traj.column("step")[thin], writing[thin])
     return found
-
-
-def _short(found: Decoding) -> dict[str, Any]:
-    return {k: v for k, v in found.as_dict().items() if k not in ("confusion", "classes")}
 
 
 def _dimensions(writings: Moments, styles: NDArray[Any], texts: NDArray[Any]) -> dict[str, Any]:
@@ -266,8 +262,7 @@ def _course(
 def ink_of(traj: Trajectories) -> list[Ink]:
     """The ink of every writing, in x-heights."""
     table = np.column_stack([traj.column(n) for n in ("dx", "dy", "pen")]).astype(np.float32)
-    starts = np.flatnonzero(np.diff(traj.column("writing"), prepend=-1))
-    return [Ink(piece) for piece in np.split(table, starts[1:])]
+    return [Ink(piece) for piece in np.split(table, traj.starts[1:])]
 
 
 def ink_decoding(
@@ -319,7 +314,7 @@ def ink_decoding(
     short = decode(
         _scaled(np.array(pieces)), styles[at], texts[at], at, strata=strata[at], **common
     )
-    return {"writing": _short(long), "stretch": _short(short), "points": stretch}
+    return {"writing": long.brief(), "stretch": short.brief(), "points": stretch}
 
 
 def _scaled(features: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -370,15 +365,11 @@ def letter_measures(
         "letters": len(letters),
         "characters": "".join(first.characters),
         "chance": first.chance,
-        "decoding": {name: _dict(d.accuracy) for name, d in decoded.items()},
-        "distance": {name: _dict(e) for name, e in apart.summary().items()},
+        "decoding": {name: d.accuracy.as_dict() for name, d in decoded.items()},
+        "distance": {name: e.as_dict() for name, e in apart.summary().items()},
         "variance": {
             "shares": marginals.shares(corrected=True),
             "characters": "".join(array.characters),
             "kept": array.kept,
         },
     }
-
-
-def _dict(estimate: Estimate) -> dict[str, Any]:
-    return estimate.as_dict()

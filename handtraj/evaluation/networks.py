@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from handtraj.corpus import Corpus
 from handtraj.decoding import decode
@@ -127,16 +128,28 @@ def network_measures(
         "finished": float(np.mean(wrote.about["finished"])),
         "chance": chance,
         "writing": {name: _writing(wrote, name, sources, draws, seed) for name in layers},
-        "reading": {name: _named(seen, name, sources, seed, crossed=False) for name in layers},
+        "reading": {
+            name: _named(seen, _reduced(seen, name), sources, seed, crossed=False)
+            for name in layers
+        },
     }
 
 
+def _reduced(traj: Trajectories, layer: str) -> NDArray[np.float32]:
+    """States of a layer on their first 50 principal components, shape (N, 50)."""
+    space = Subspace.fit(Moments.of(traj.layer(layer)), 50)
+    return space.project(traj.layer(layer)).astype(np.float32)
+
+
 def _named(
-    traj: Trajectories, layer: str, sources: dict[str, str], seed: int, *, crossed: bool
+    traj: Trajectories,
+    z: NDArray[np.float32],
+    sources: dict[str, str],
+    seed: int,
+    *,
+    crossed: bool,
 ) -> dict[str, Any]:
     """Accuracy of style decoding from single states and from means of writings."""
-    space = Subspace.fit(Moments.of(traj.layer(layer)), 50)
-    z = space.project(traj.layer(layer)).astype(np.float32)
     source = np.array([sources[s] for s in traj.column("style").tolist()])
     thin = traj.column("step") % 4 == 0
     rng = np.random.default_rng(seed)
@@ -159,10 +172,9 @@ def _named(
 def _writing(
     traj: Trajectories, layer: str, sources: dict[str, str], draws: int, seed: int
 ) -> dict[str, Any]:
-    found = _named(traj, layer, sources, seed, crossed=True)
+    z = _reduced(traj, layer)
+    found = _named(traj, z, sources, seed, crossed=True)
     rng = np.random.default_rng(seed)
-    space = Subspace.fit(Moments.of(traj.layer(layer)), 50)
-    z = space.project(traj.layer(layer)).astype(np.float32)
     _, writings = moments_by(z, traj.column("writing"))
     style, text = traj.per_writing("style"), traj.per_writing("text")
     strata = np.array([sources[s] for s in style.tolist()])
