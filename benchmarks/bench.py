@@ -31,7 +31,7 @@ from torch import Tensor, nn
 import handtraj as ht
 from handtraj.layers import window_parameters, window_weights
 from handtraj.packing import PackedNetwork
-from handtraj.precision import choose_products
+from handtraj.precision import choose_arithmetic
 from handtraj.stepping import Sampler, Stepper
 
 CONFIG = ht.NetworkConfig()
@@ -178,8 +178,9 @@ def measure(seconds: float) -> dict[str, dict[str, float]]:
     operations = peak(seconds / 4)
     forward = products_of_a_point()
     cores = os.cpu_count() or 1
-    chosen = choose_products("auto", network, torch.device("cpu"))
-    network.products = getattr(torch, chosen)
+    chosen = choose_arithmetic(network, torch.device("cpu"))
+    chosen.apply(network)
+    print(f"arithmetic: {chosen}")
 
     def learn_plain() -> int:
         plain.zero_grad()

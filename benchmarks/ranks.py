@@ -11,6 +11,8 @@ import torch.multiprocessing as mp
 
 import handtraj as ht
 from handtraj.distributed import join_team
+from handtraj.native import compiled_layers
+from handtraj.precision import Arithmetic
 
 
 def learn(network: torch.nn.Module, x: torch.Tensor, text: torch.Tensor) -> None:
@@ -20,7 +22,13 @@ def learn(network: torch.nn.Module, x: torch.Tensor, text: torch.Tensor) -> None
 
 
 def _rank(
-    rank: int, world: int, port: str, steps: int, batch: int, products: str, pipe: Connection
+    rank: int,
+    world: int,
+    port: str,
+    steps: int,
+    batch: int,
+    arithmetic: Arithmetic,
+    pipe: Connection,
 ) -> None:
     """One process: an update whenever the pipe says so."""
     torch.set_num_threads(1)
@@ -34,7 +42,9 @@ def _rank(
     with join_team("cpu") as team:
         generator = torch.Generator().manual_seed(rank)
         network = ht.Network(ht.NetworkConfig(), generator=generator)
-        network.products = getattr(torch, products)
+        arithmetic.apply(network)
+        if arithmetic.kernels == "compiled":
+            compiled_layers()
         model = team.wrap(network)
         x = torch.randn(steps, batch, 3, generator=generator)
         codes = torch.randint(1, network.config.symbols, (batch, 32), generator=generator)
@@ -47,7 +57,7 @@ def _rank(
 class Ranks:
     """One process a core, each with its share of a batch of 32, gradients averaged."""
 
-    def __init__(self, world: int, steps: int, batch: int, products: str) -> None:
+    def __init__(self, world: int, steps: int, batch: int, arithmetic: Arithmetic) -> None:
         context = mp.get_context("spawn")
         self.points = steps * (batch // world) * world
         self._pipes, self._processes = [], []
@@ -56,7 +66,7 @@ class Ranks:
             here, there = context.Pipe()
             process = context.Process(
                 target=_rank,
-                args=(rank, world, port, steps, batch // world, products, there),
+                args=(rank, world, port, steps, batch // world, arithmetic, there),
                 daemon=True,
             )
             process.start()

@@ -91,6 +91,13 @@ def train(
     words: Annotated[
         int | None, typer.Option(help="Most words of a composed line; default 5.", min=2)
     ] = None,
+    lines: Annotated[float | None, typer.Option(help="Share of lines; default .35.")] = None,
+    composed: Annotated[
+        float | None, typer.Option(help="Share of lines composed of words; default .39.")
+    ] = None,
+    joined: Annotated[
+        float | None, typer.Option(help="Share of lines of one hand in a row; default 0.")
+    ] = None,
     size: Annotated[float | None, typer.Option(help="Augmentation, log s.d.")] = None,
     width: Annotated[float | None, typer.Option(help="Augmentation, log s.d.")] = None,
     slant: Annotated[float | None, typer.Option(help="Augmentation, s.d. of the shear.")] = None,
@@ -101,6 +108,9 @@ def train(
     weight_noise: Annotated[float | None, typer.Option(help="S.d. on every weight.")] = None,
     precision: Annotated[
         str | None, typer.Option(help="auto, float32 or bfloat16; default: as before, or auto.")
+    ] = None,
+    kernels: Annotated[
+        str | None, typer.Option(help="auto, torch or compiled; default: as before, or auto.")
     ] = None,
     stop_after: Annotated[int | None, typer.Option(help="Stop after so many updates.")] = None,
     writer: Annotated[str | None, typer.Option(help="Learn from this writer alone.")] = None,
@@ -125,6 +135,9 @@ def train(
             points=batch_points,
             longest=longest,
             words=words,
+            lines=lines,
+            composed=composed,
+            joined=joined,
             writer=writer,
             augmentation=_given(size=size, width=width, slant=slant, speed=speed, wander=wander),
         ),
@@ -153,6 +166,7 @@ def train(
             start_from=start,
             device=device,
             precision=precision,
+            kernels=kernels,
             provenance={"command": "handtraj " + " ".join(sys.argv[1:])},
             progress=show,
             stop_after=stop_after,

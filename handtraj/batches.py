@@ -26,14 +26,17 @@ __all__ = ["Batch", "Item", "Sampler", "SamplingConfig", "capped_shares", "item"
 class SamplingConfig:
     """How items are drawn.
 
-    `lines` and `composed` are shares of the items; single words make up the
-    rest.  A composed line has two to `words` words.  `cap` bounds one
-    writer's share within each kind.  Ink is cut at `longest` points.  With `writer`,
-    nobody else is drawn.
+    `lines`, `joined` and `composed` are shares of the items; single words make
+    up the rest.  A joined line is as many lines of one writer, one after the
+    other, as are needed to fill `longest` points: what a network sees that is
+    primed with one line and writes the next.  A composed line has two to
+    `words` words.  `cap` bounds one writer's share within each kind.  Ink is
+    cut at `longest` points.  With `writer`, nobody else is drawn.
     """
 
     lines: float = 0.35
     composed: float = 0.39
+    joined: float = 0.0
     words: int = 5
     cap: float = 0.03
     longest: int = 800
@@ -43,10 +46,11 @@ class SamplingConfig:
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
     def __post_init__(self) -> None:
-        if min(self.lines, self.composed) < 0 or self.lines + self.composed > 1:
+        shares = (self.lines, self.composed, self.joined)
+        if min(shares) < 0 or sum(shares) > 1 + 1e-9:
             raise ValueError(
-                f"lines and composed are shares >= 0 of at most 1 together, "
-                f"got {self.lines} and {self.composed}"
+                "lines, composed and joined are shares >= 0 of at most 1 together, "
+                f"got {self.lines}, {self.composed} and {self.joined}"
             )
         if self.words < 2:
             raise ValueError(f"words must be >= 2, got {self.words}")
@@ -245,24 +249,45 @@ class Sampler:
         return batch
 
     def _draw(self, rng: np.random.Generator, words_only: bool) -> Item:
-        u = rng.random()
         config = self.config
-        if words_only:
-            want = "word"
-        elif u < config.lines:
-            want = "line"
-        else:
-            want = "composed" if u < config.lines + config.composed else "word"
-        kind = "line" if want == "line" else "word"
+        want = "word"
+        u = rng.random()
+        if not words_only:
+            for kind, share in (
+                ("line", config.lines),
+                ("composed", config.composed),
+                ("joined", config.joined),
+            ):
+                if u < share:
+                    want = kind
+                    break
+                u -= share
+        kind = "line" if want in ("line", "joined") else "word"
         if kind not in self._by_kind:
             kind = want = next(iter(self._by_kind))
         members, shares = self._by_kind[kind]
         mine = members[rng.choice(len(members), p=shares)]
         if want == "composed" and len(mine) > 1:
-            return self._compose(mine, rng)
+            words = int(rng.integers(2, config.words + 1))
+            return self._compose([int(i) for i in rng.choice(mine, words)], rng)
+        if want == "joined" and len(mine) > 1:
+            return self._compose(self._fill(mine, rng), rng)
         index = int(rng.choice(mine))
         text = self.corpus.texts[index]
         return self._finish(self.corpus.offsets(index), text, (index,), rng)
+
+    def _fill(self, mine: NDArray[np.int64], rng: np.random.Generator) -> list[int]:
+        """Lines of one source, as many as fill an item, none twice."""
+        order = [int(i) for i in rng.permutation(mine)]
+        source = self.corpus.sources[order[0]]
+        chosen, points = [], 0
+        for index in order:
+            if points >= self.config.longest:
+                break
+            if self.corpus.sources[index] == source:
+                chosen.append(index)
+                points += int(self.corpus.start[index + 1] - self.corpus.start[index])
+        return chosen
 
     def _finish(
         self,
@@ -279,9 +304,8 @@ class Sampler:
         # Cut after the change, which may lengthen the ink.
         return _cut(changed, text, self.config.longest, lines)
 
-    def _compose(self, mine: NDArray[np.int64], rng: np.random.Generator) -> Item:
-        """Several words of one writer on one baseline, gaps as people leave them."""
-        chosen = [int(i) for i in rng.choice(mine, int(rng.integers(2, self.config.words + 1)))]
+    def _compose(self, chosen: list[int], rng: np.random.Generator) -> Item:
+        """Several pieces of one writer on one baseline, gaps as people leave them."""
         gap = rng.uniform(1.2, 2.1)
         parts: list[NDArray[np.float32]] = []
         right, foot = 0.0, 0.0

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from handtraj.layers import WindowedLayer, lstm_cell, lstm_layer, window_parameters, window_weights
 from handtraj.mixture import Mixture, raw_size
+from handtraj.native import CompiledLSTM, CompiledWindowedLayer
 
 __all__ = ["Network", "NetworkConfig", "Reading", "State", "resolve_device"]
 
@@ -155,6 +156,9 @@ class Network(nn.Module):
         #: Precision of the matrix products of :meth:`forward`; state and loss
         #: keep that of the weights.
         self.products = torch.float32
+        #: Who runs the recurrent layers of :meth:`forward`: "torch", or "compiled"
+        #: once :func:`handtraj.native.compiled_layers` has been called.
+        self.kernels = "torch"
         self.reset(generator)
 
     @torch.no_grad()
@@ -252,23 +256,12 @@ class Network(nn.Module):
         Reading
         """
         state = state or self.initial_state(x.shape[1])
-        w_x, w_w = self.input_weight[0].split([3, self.config.symbols], dim=1)
-        projected = x @ w_x.T + self.gate_bias[0]
-        first, window, kappa, last_c = WindowedLayer.apply(
-            projected,
-            torch.cat([w_w, self.recurrent_weight[0]], 1),
-            self.window_head.weight,
-            self.window_head.bias,
-            text,
-            state.h[0],
-            state.c[0],
-            state.window,
-            state.kappa,
-            self.products,
-        )
+        compiled = self.kernels == "compiled"
+        layer_over_time = CompiledLSTM.apply if compiled else lstm_layer
+        first, window, kappa, last_c = self._first_layer(x, text, state, compiled)
         hs, last = [first], [last_c]
         for layer in range(1, self.config.layers):
-            h, c = lstm_layer(
+            h, c = layer_over_time(
                 torch.cat([x, window, hs[-1]], -1),
                 self.input_weight[layer],
                 self.recurrent_weight[layer],
@@ -282,6 +275,23 @@ class Network(nn.Module):
         raw = self.head(torch.cat(hs, -1))
         final = State(torch.stack([h[-1] for h in hs]), torch.stack(last), window[-1], kappa[-1])
         return Reading(raw, hs, window, kappa, final)
+
+    def _first_layer(
+        self, x: Tensor, text: Tensor, state: State, compiled: bool
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Outputs, window vectors and kappa over time, and the last cells."""
+        w_x, w_w = self.input_weight[0].split([3, self.config.symbols], dim=1)
+        weight = torch.cat([w_w, self.recurrent_weight[0]], 1)
+        head = self.window_head.weight, self.window_head.bias
+        start = state.h[0], state.c[0], state.window, state.kappa
+        if compiled:
+            # Rows of zeros are past the end of a text: their code is 0.
+            codes, bias = text.argmax(-1), self.gate_bias[0]
+            return CompiledWindowedLayer.apply(
+                x, codes, w_x, weight, bias, *head, *start, self.products
+            )
+        projected = x @ w_x.T + self.gate_bias[0]
+        return WindowedLayer.apply(projected, weight, *head, text, *start, self.products)
 
     def mixture(self, raw: Tensor) -> Mixture:
         """The density that `raw` describes."""

@@ -1,77 +1,123 @@
-"""Which precision the matrix products of training take, by a short probe."""
+"""How training does its arithmetic: precision of products and kernels, by a short probe."""
 
 from __future__ import annotations
 
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 
 from handtraj.mixture import Mixture
+from handtraj.native import CompilerError, compiled_layers
 from handtraj.network import Network
 
-__all__ = ["PRODUCTS", "choose_products"]
+__all__ = ["KERNELS", "PRODUCTS", "Arithmetic", "choose_arithmetic"]
 
-#: What may be asked for; "auto" tries and takes the faster.
+#: What may be asked for; "auto" tries and takes the fastest.
 PRODUCTS = ("auto", "float32", "bfloat16")
-_TYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+KERNELS = ("auto", "torch", "compiled")
 #: bfloat16 must be so much faster to be worth its rounding.
 WORTH = 1.15
-#: Networks with fewer parameters stay in float32: overhead rules their time.
+#: Networks with fewer parameters stay with torch in float32: overhead rules their time.
 SMALL = 500_000
 log = logging.getLogger(__name__)
 
 
-def choose_products(
-    name: str, network: Network, device: torch.device, *, steps: int = 60, batch: int = 16
-) -> str:
-    """Name of the precision to train in; "auto" times one update in each.
+@dataclass(frozen=True)
+class Arithmetic:
+    """Precision of the matrix products, and who runs the recurrent layers."""
 
-    State, weights and loss stay in float32 whatever the products take.  A
-    precision that the machine cannot run (bfloat16 LSTM kernels are missing
-    on many processors) is passed over.
+    products: str = "float32"
+    kernels: str = "torch"
+
+    def __str__(self) -> str:
+        return f"{self.products}, {self.kernels} layers"
+
+    def apply(self, network: Network) -> None:
+        """Make `network` use it."""
+        network.products, network.kernels = getattr(torch, self.products), self.kernels
+
+
+def choose_arithmetic(
+    network: Network,
+    device: torch.device,
+    *,
+    products: str = "auto",
+    kernels: str = "auto",
+    steps: int = 60,
+    batch: int = 16,
+) -> Arithmetic:
+    """What trains `network` fastest on `device`; "auto" times one update of each.
+
+    State, weights and loss stay in float32 whatever the products take.  What
+    the machine cannot run is passed over: bfloat16 LSTM kernels are missing on
+    many processors, and the compiled layers want a C++ compiler and a CPU.
 
     Parameters
     ----------
-    name : str
-        One of `PRODUCTS`.
     network : Network
-        Its `products` are left as they were.
+        Its arithmetic is left as it was.
     device : torch.device
+    products, kernels : str
+        One of `PRODUCTS`, one of `KERNELS`.
     steps, batch : int
         Size of the update that is timed.
 
     Raises
     ------
     ValueError
-        If the name is unknown, or the machine cannot run what it asks for.
+        If a name is unknown, or the machine cannot run what is asked for.
     """
-    if name not in PRODUCTS:
-        raise ValueError(f"precision must be one of {', '.join(PRODUCTS)}, got {name!r}")
-    if name == "auto" and sum(p.numel() for p in network.parameters()) < SMALL:
-        return "float32"
-    before = network.products
-    seconds: dict[str, float] = {}
-    try:
-        for wanted in _TYPES if name == "auto" else (name,):
-            network.products = _TYPES[wanted]
-            try:
-                seconds[wanted] = _update_time(network, device, steps, batch)
-            except RuntimeError as error:
-                if wanted == "float32":
-                    raise
-                log.info("no %s here: %s", wanted, error)
-    finally:
-        network.products = before
-        network.zero_grad(set_to_none=True)
+    for what, name, known in (("precision", products, PRODUCTS), ("kernels", kernels, KERNELS)):
+        if name not in known:
+            raise ValueError(f"{what} must be one of {', '.join(known)}, got {name!r}")
+    small = sum(p.numel() for p in network.parameters()) < SMALL
+    wanted = [
+        Arithmetic(p, k)
+        for k in (KERNELS[1:] if kernels == "auto" else (kernels,))
+        for p in (PRODUCTS[1:] if products == "auto" else (products,))
+    ]
+    if small and products == "auto":
+        wanted = [a for a in wanted if a.products == "float32"]
+    if small and kernels == "auto":
+        wanted = [a for a in wanted if a.kernels == "torch"]
+    if len(wanted) == 1 and wanted[0] == Arithmetic():
+        return wanted[0]
+    seconds = _probe(wanted, network, device, steps, batch)
     if not seconds:
-        raise ValueError(f"this machine cannot train in {name}; use --precision float32 or auto")
-    log.info("seconds an update: %s", {k: round(v, 4) for k, v in seconds.items()})
-    if name != "auto":
-        return name
-    short = seconds.get("bfloat16", float("inf"))
-    return "bfloat16" if short * WORTH < seconds["float32"] else "float32"
+        raise ValueError(
+            f"this machine cannot train in {products} with {kernels} layers; use --precision auto "
+            "and --kernels auto (why not is logged with -v)"
+        )
+    log.info("seconds an update: %s", {str(k): round(v, 4) for k, v in seconds.items()})
+    return min(seconds, key=lambda a: seconds[a] * (WORTH if a.products == "bfloat16" else 1))
+
+
+def _probe(
+    wanted: list[Arithmetic], network: Network, device: torch.device, steps: int, batch: int
+) -> dict[Arithmetic, float]:
+    """Seconds of an update in whatever runs here."""
+    seconds: dict[Arithmetic, float] = {}
+    before = network.products, network.kernels
+    try:
+        for one in wanted:
+            try:
+                if one.kernels == "compiled":
+                    if device.type != "cpu":
+                        raise CompilerError("the compiled layers run on a CPU only")
+                    compiled_layers()
+                one.apply(network)
+                seconds[one] = _update_time(network, device, steps, batch)
+            except RuntimeError as error:
+                if one == Arithmetic():
+                    raise
+                log.info("not here: %s: %s", one, error)
+    finally:
+        network.products, network.kernels = before
+        network.zero_grad(set_to_none=True)
+    return seconds
 
 
 def _update_time(network: Network, device: torch.device, steps: int, batch: int) -> float:

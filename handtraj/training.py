@@ -19,8 +19,9 @@ from handtraj.checkpoint import Checkpoint, save_checkpoint
 from handtraj.corpus import Corpus
 from handtraj.distributed import join_team, restarted
 from handtraj.loss import sum_nats, validation_batches
+from handtraj.native import compiled_layers
 from handtraj.network import NetworkConfig
-from handtraj.precision import choose_products
+from handtraj.precision import KERNELS, PRODUCTS, Arithmetic, choose_arithmetic
 from handtraj.trainer import TrainConfig, Trainer, TrainingError, learning_rate
 
 __all__ = ["TrainConfig", "TrainingError", "describe_machine", "learning_rate", "train"]
@@ -39,6 +40,7 @@ def train(
     start_from: Checkpoint | None = None,
     device: str = "auto",
     precision: str | None = None,
+    kernels: str | None = None,
     alphabet: Alphabet | None = None,
     provenance: dict[str, Any] | None = None,
     progress: Callable[[int, int, float], None] | None = None,
@@ -69,8 +71,8 @@ def train(
         Begin with these weights and a fresh optimiser.
     device : str
         See :func:`handtraj.network.resolve_device`.
-    precision : str, optional
-        See :func:`handtraj.precision.choose_products`.  Default: that of the
+    precision, kernels : str, optional
+        See :func:`handtraj.precision.choose_arithmetic`.  Default: those of the
         leg before, so that a resume is exact; a fresh run probes.
     progress : callable, optional
         Called with (points so far, points in all, nats per point).
@@ -103,7 +105,7 @@ def train(
             else Trainer.fresh(config or TrainConfig(), network, start_from, alphabet, corpus, team)
         )
         trainer.provenance = provenance or trainer.provenance
-        _loop(trainer, corpus, folder, precision, progress, stop_after, snapshots)
+        _loop(trainer, corpus, folder, precision, kernels, progress, stop_after, snapshots)
     return folder / "best.safetensors"
 
 
@@ -112,6 +114,7 @@ def _loop(
     corpus: Corpus,
     folder: Path,
     precision: str | None,
+    kernels: str | None,
     progress: Callable[[int, int, float], None] | None,
     stop_after: int | None,
     snapshots: int,
@@ -122,7 +125,7 @@ def _loop(
         for kind, limit in (("line", 120), ("word", 240))
     }
     journal = _Journal(folder / "log.jsonl", run.update) if team.leads else None
-    leg = _begin_leg(trainer, precision)
+    leg = _begin_leg(trainer, precision, kernels)
     if journal:
         journal.write(leg)
     begun, before = time.monotonic(), run.seconds
@@ -174,14 +177,26 @@ def snapshot_points(points: int, count: int) -> list[float]:
     return [points * 500 ** (i / (count - 1) - 1) for i in range(count)]
 
 
-def _begin_leg(trainer: Trainer, precision: str | None) -> dict[str, Any]:
-    """Choose the precision, in one rank for all, and note what this leg runs on."""
+def _begin_leg(trainer: Trainer, precision: str | None, kernels: str | None) -> dict[str, Any]:
+    """Choose the arithmetic, in one rank for all, and note what this leg runs on."""
     run, team = trainer.run, trainer.team
-    wanted = precision or (run.legs[-1]["products"] if run.legs else "auto")
-    chosen = choose_products(wanted, trainer.network, team.device) if team.leads else "float32"
-    names = ("float32", "bfloat16")
-    chosen = names[int(team.choose(torch.tensor(names.index(chosen))))]
-    trainer.network.products = trainer.averaged.products = getattr(torch, chosen)
+    before = run.legs[-1] if run.legs else {}
+    # Legs of before there was a choice of kernels had those of torch.
+    wanted = {
+        "products": precision or before.get("products", "auto"),
+        "kernels": kernels or ("auto" if not run.legs else before.get("kernels", "torch")),
+    }
+    found = Arithmetic()
+    if team.leads:
+        found = choose_arithmetic(trainer.network, team.device, **wanted)
+    chosen = team.choose(
+        torch.tensor([PRODUCTS.index(found.products), KERNELS.index(found.kernels)])
+    )
+    arithmetic = Arithmetic(PRODUCTS[int(chosen[0])], KERNELS[int(chosen[1])])
+    if arithmetic.kernels == "compiled":
+        compiled_layers()
+    for network in (trainer.network, trainer.averaged):
+        arithmetic.apply(network)
     leg = {
         "leg": len(run.legs) + 1,
         "update": run.update,
@@ -191,11 +206,12 @@ def _begin_leg(trainer: Trainer, precision: str | None) -> dict[str, Any]:
         "machine": describe_machine(team.device),
         "ranks": team.world,
         "threads": torch.get_num_threads(),
-        "products": chosen,
+        "products": arithmetic.products,
+        "kernels": arithmetic.kernels,
     }
     run.legs.append(leg)
     if team.leads:
-        log.info("training in %s on %s, %d process(es)", chosen, leg["machine"], team.world)
+        log.info("training in %s on %s, %d process(es)", arithmetic, leg["machine"], team.world)
     return leg
 
 

@@ -13,7 +13,17 @@ PACKAGE = Path(__file__).parents[1] / "handtraj"
 
 #: Earlier rows know nothing of later ones; modules of one row may know each other.
 LAYERS = [
-    ("strokes", "ink", "svg", "alphabet", "augmentation", "mixture", "layers", "subspaces"),
+    (
+        "strokes",
+        "ink",
+        "svg",
+        "alphabet",
+        "augmentation",
+        "mixture",
+        "layers",
+        "native",
+        "subspaces",
+    ),
     ("sources", "corpus", "network"),
     ("distributed", "packing", "precision", "stepping"),
     ("batches", "checkpoint", "live", "loss", "style", "trainer", "training", "writing"),

@@ -7,30 +7,39 @@ from helpers import small_network
 from handtraj.layers import WindowedLayer
 from handtraj.mixture import Mixture
 from handtraj.network import Network, NetworkConfig
-from handtraj.precision import choose_products
+from handtraj.precision import Arithmetic, choose_arithmetic
 
 CPU = torch.device("cpu")
 
 
-def test_small_networks_stay_in_float32():
+def test_small_networks_stay_with_torch_in_float32():
     """Nothing to gain: no probe."""
-    assert choose_products("auto", small_network(), CPU) == "float32"
+    assert choose_arithmetic(small_network(), CPU) == Arithmetic("float32", "torch")
 
 
 def test_probe_chooses_what_runs_here_and_leaves_the_network_alone():
-    """A network worth a probe: the answer can be trained in; products and gradients as before."""
+    """A network worth a probe: the answer can be trained in; network and gradients as before."""
     network = Network(NetworkConfig(units=200))
-    chosen = choose_products("auto", network, CPU, steps=12, batch=4)
-    assert chosen in ("float32", "bfloat16")
-    assert network.products == torch.float32
+    chosen = choose_arithmetic(network, CPU, steps=12, batch=4)
+    assert chosen.products in ("float32", "bfloat16")
+    assert chosen.kernels in ("torch", "compiled")
+    assert (network.products, network.kernels) == (torch.float32, "torch")
     assert all(p.grad is None for p in network.parameters())
-    assert choose_products(chosen, network, CPU, steps=4, batch=2) == chosen
+    asked = {"products": chosen.products, "kernels": chosen.kernels}
+    assert choose_arithmetic(network, CPU, **asked, steps=4, batch=2) == chosen
 
 
-def test_unknown_precision_is_refused():
+@pytest.mark.parametrize(
+    ("asked", "known"),
+    [
+        ({"products": "half"}, "precision must be one of auto, float32, bfloat16"),
+        ({"kernels": "fast"}, "kernels must be one of auto, torch, compiled"),
+    ],
+)
+def test_unknown_arithmetic_is_refused(asked, known):
     """The message lists what there is."""
-    with pytest.raises(ValueError, match="auto, float32, bfloat16"):
-        choose_products("half", small_network(), CPU)
+    with pytest.raises(ValueError, match=known):
+        choose_arithmetic(small_network(), CPU, **asked)
 
 
 def gradients(layer_inputs, weights, products):
