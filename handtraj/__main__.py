@@ -106,6 +106,9 @@ def train(
         float | None, typer.Option(help="Largest error of the pen's position, x-heights.")
     ] = None,
     weight_noise: Annotated[float | None, typer.Option(help="S.d. on every weight.")] = None,
+    dropout: Annotated[
+        float | None, typer.Option(help="Share of each layer's outputs hidden from those above.")
+    ] = None,
     precision: Annotated[
         str | None, typer.Option(help="auto, float32 or bfloat16; default: as before, or auto.")
     ] = None,
@@ -131,6 +134,7 @@ def train(
         rate=rate,
         decay_share=decay,
         weight_noise=weight_noise,
+        dropout=dropout,
         sampling=_given(
             points=batch_points,
             longest=longest,

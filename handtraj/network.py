@@ -159,6 +159,11 @@ class Network(nn.Module):
         #: Who runs the recurrent layers of :meth:`forward`: "torch", or "compiled"
         #: once :func:`handtraj.native.compiled_layers` has been called.
         self.kernels = "torch"
+        #: Share of each layer's outputs that :meth:`forward` hides, in training
+        #: mode, from the layers above and from the head: the same ones for a
+        #: whole line (Gal and Ghahramani 2016).  Drawn from `hiding`.
+        self.dropout = 0.0
+        self.hiding: torch.Generator | None = None
         self.reset(generator)
 
     @torch.no_grad()
@@ -260,9 +265,10 @@ class Network(nn.Module):
         layer_over_time = CompiledLSTM.apply if compiled else lstm_layer
         first, window, kappa, last_c = self._first_layer(x, text, state, compiled)
         hs, last = [first], [last_c]
+        shown = [self._hide(first)]
         for layer in range(1, self.config.layers):
             h, c = layer_over_time(
-                torch.cat([x, window, hs[-1]], -1),
+                torch.cat([x, window, shown[-1]], -1),
                 self.input_weight[layer],
                 self.recurrent_weight[layer],
                 self.gate_bias[layer],
@@ -272,7 +278,8 @@ class Network(nn.Module):
             )
             hs.append(h)
             last.append(c)
-        raw = self.head(torch.cat(hs, -1))
+            shown.append(self._hide(h))
+        raw = self.head(torch.cat(shown, -1))
         final = State(torch.stack([h[-1] for h in hs]), torch.stack(last), window[-1], kappa[-1])
         return Reading(raw, hs, window, kappa, final)
 
@@ -292,6 +299,13 @@ class Network(nn.Module):
             )
         projected = x @ w_x.T + self.gate_bias[0]
         return WindowedLayer.apply(projected, weight, *head, text, *start, self.products)
+
+    def _hide(self, h: Tensor) -> Tensor:
+        """Outputs (T, B, N) with some of them 0 throughout, the others larger to make up for it."""
+        if not (self.dropout and self.training):
+            return h
+        kept = torch.rand(h.shape[1:], generator=self.hiding) >= self.dropout
+        return h * (kept / (1 - self.dropout)).to(h)
 
     def mixture(self, raw: Tensor) -> Mixture:
         """The density that `raw` describes."""

@@ -35,7 +35,9 @@ class TrainConfig:
     twentieth over the last `decay_share` of `points`.  Everything that is
     looked at uses averaged weights (exponential, factor `average`).
     `weight_noise` is the standard deviation of Gaussian noise on every weight
-    matrix, drawn anew for every update (Graves 2013, section 2.2, static).
+    matrix, drawn anew for every update (Graves 2013, section 2.2, static);
+    `dropout` is the share of each layer's outputs that is hidden from those
+    above (:attr:`handtraj.network.Network.dropout`).
     """
 
     points: int = 40_000_000
@@ -51,13 +53,14 @@ class TrainConfig:
     validate_every: int = 150
     save_every: int = 50
     weight_noise: float = 0.0
+    dropout: float = 0.0
     sampling: SamplingConfig = field(default_factory=SamplingConfig)
 
     def __post_init__(self) -> None:
         for name in ("points", "rate", "clip", "validate_every", "save_every"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}")
-        for name in ("decay_share", "words_first", "average", "weight_noise"):
+        for name in ("decay_share", "words_first", "average", "weight_noise", "dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise ValueError(f"{name} must be in [0, 1), got {getattr(self, name)}")
 
@@ -131,11 +134,12 @@ class Trainer:
         team: Team,
     ) -> None:
         self.config, self.alphabet, self.scale, self.team = config, alphabet, scale, team
-        self.network = network.to(team.device)
+        self.network = network.to(team.device).train()
+        self.network.dropout = config.dropout
         self.model = team.wrap(self.network)
         self.averaged = Network(network.config).to(team.device)
         self.averaged.load_state_dict(network.state_dict())
-        self.averaged.requires_grad_(False)
+        self.averaged.requires_grad_(False).eval()
         self.optimiser = torch.optim.AdamW(
             network.parameters(),
             lr=config.rate,
@@ -267,6 +271,10 @@ class Trainer:
         config, run = self.config, self.run
         for group in self.optimiser.param_groups:
             group["lr"] = learning_rate(config, run.update, run.points)
+        # Every rank hides others: its lines are others too.
+        self.network.hiding = torch.Generator().manual_seed(
+            (config.seed * 1_000_003 + run.update) * 1_009 + self.team.rank
+        )
         with self._noise():
             total, _ = batch_loss(self.model, batch, self.team.device)
             # Gradients are averaged over the ranks: scaled so, they are those

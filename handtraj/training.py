@@ -182,13 +182,11 @@ def _begin_leg(trainer: Trainer, precision: str | None, kernels: str | None) -> 
     run, team = trainer.run, trainer.team
     before = run.legs[-1] if run.legs else {}
     # Legs of before there was a choice of kernels had those of torch.
-    wanted = {
-        "products": precision or before.get("products", "auto"),
-        "kernels": kernels or ("auto" if not run.legs else before.get("kernels", "torch")),
-    }
+    products = precision or before.get("products", "auto")
+    kernels = kernels or before.get("kernels", "torch" if before else "auto")
     found = Arithmetic()
     if team.leads:
-        found = choose_arithmetic(trainer.network, team.device, **wanted)
+        found = choose_arithmetic(trainer.network, team.device, products=products, kernels=kernels)
     chosen = team.choose(
         torch.tensor([PRODUCTS.index(found.products), KERNELS.index(found.kernels)])
     )

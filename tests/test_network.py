@@ -170,3 +170,25 @@ def test_published_size_has_the_published_number_of_weights():
 
     total = sum(p.numel() for p in Network().parameters())
     assert 3.4e6 < total < 3.8e6
+
+
+def test_dropout_hides_the_same_outputs_of_a_whole_line_and_keeps_the_mean():
+    """One layer, so the head is linear in what it sees: the mean of many draws is the whole."""
+    network = small_network(layers=1, units=10).eval()
+    x, text = inputs(network, batch=2, dtype=torch.float32)
+    whole = network(x, text)
+    network.train()
+    network.dropout, network.hiding = 0.4, torch.Generator().manual_seed(0)
+    draws = torch.stack([network(x, text).raw for _ in range(4000)])
+    assert (draws.mean(0) - whole.raw).abs().max() < 0.06 * draws.std(0).max()
+    # What one draw shows is the outputs times one row of 0 and 1 / 0.6 a line.
+    shown = (draws[0] - network.head.bias).detach()
+    wanted = torch.linalg.lstsq(
+        torch.einsum("tn,kn->tkn", whole.h[0][:, 0], network.head.weight).flatten(0, 1).detach(),
+        shown[:, 0].reshape(-1, 1),
+    ).solution.squeeze(1)
+    kept = (wanted - 1 / 0.6).abs() < 1e-2
+    assert (kept | (wanted.abs() < 1e-2)).all()
+    assert 0 < kept.sum() < 10
+    network.eval()
+    torch.testing.assert_close(network(x, text).raw, whole.raw)

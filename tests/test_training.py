@@ -218,6 +218,37 @@ def test_composed_lines_have_as_many_words_as_asked(most):
     assert all(len({corpus.writers[i] for i in lines}) == 1 for lines in drawn)
 
 
+def test_joined_lines_are_whole_lines_of_one_hand_in_a_row():
+    """At least two, until the item is full, none twice, and their texts in order."""
+    corpus = small_corpus()
+    config = SamplingConfig(points=400, pool=8, longest=150, lines=0, composed=0, joined=1)
+    sampler = Sampler(corpus, Alphabet(), 0.4, config, seed=3)
+    found = [lines for batch in sampler.round(0) for lines in batch.lines]
+    assert found
+    for lines in found:
+        assert len({(corpus.writers[i], corpus.sources[i]) for i in lines}) == 1
+        assert all(corpus.kinds[i] == "line" and corpus.splits[i] == "train" for i in lines)
+        assert len(set(lines)) == len(lines) >= 2
+        before = sum(corpus.lengths[i] for i in lines[:-1])
+        assert before < 150
+    with pytest.raises(ValueError, match="at most 1 together"):
+        SamplingConfig(lines=0.5, composed=0.4, joined=0.2)
+
+
+def test_dropout_and_noise_resume_bit_for_bit(tmp_path):
+    """What is hidden follows from seed and update alone."""
+    corpus = small_corpus()
+    config = replace(FAST, points=4000, dropout=0.2, weight_noise=0.01)
+    train(corpus, tmp_path / "one", config=config, network=SIZE)
+    train(corpus, tmp_path / "two", config=config, network=SIZE, stop_after=4)
+    train(corpus, tmp_path / "two", resume=True)
+    expected, found = weights(tmp_path / "one"), weights(tmp_path / "two")
+    assert all(torch.equal(expected[k], found[k]) for k in expected)
+    train(corpus, tmp_path / "plain", config=replace(config, dropout=0.0), network=SIZE)
+    plain = weights(tmp_path / "plain")
+    assert not all(torch.equal(expected[k], plain[k]) for k in expected)
+
+
 def test_ranks_share_a_round():
     """Two ranks together see what one sees alone."""
     corpus = small_corpus()
