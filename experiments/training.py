@@ -1,12 +1,14 @@
-"""What training gains by: the size of the network, and each way to keep it from learning by heart.
+"""What training gains by: size, each way to keep it from learning by heart, time.
 
     python experiments/training.py sizes CORPUS [--minutes 6] [-o FILE]
     python experiments/training.py regularisers CORPUS --start WEIGHTS [--points 4e6] [-o FILE]
+    python experiments/training.py overfitting RUN [-o FILE]
 
 "sizes" trains networks of different width from scratch for the same time, on a
 machine that does nothing else.  "regularisers" goes on from the same weights
 for the same number of points, with one setting changed at a time.  Both score
-the averaged weights on writers nobody trained on.
+the averaged weights on writers nobody trained on.  "overfitting" keeps the log of
+a run that went on past its best, from the leg on in which it got there.
 """
 
 from __future__ import annotations
@@ -128,24 +130,47 @@ def regularisers(
     return rows
 
 
+def overfitting(folder: Path, every: int = 50) -> dict[str, Any]:
+    """Training and held-out nats of a run's last leg."""
+    rows = [json.loads(row) for row in (folder / "log.jsonl").read_text().splitlines()]
+    begun = max(row["points"] for row in rows if "leg" in row)
+    rows = [row for row in rows if row["points"] > begun and "leg" not in row]
+    learned = [row for row in rows if "nats" in row]
+    blocks = [learned[i : i + every] for i in range(0, len(learned), every)]
+    return {
+        "training": [
+            {"points": b[-1]["points"], "nats": sum(r["nats"] for r in b) / len(b)} for b in blocks
+        ],
+        "validation": [
+            {k: r[k] for k in ("points", "validation_line", "validation_word")}
+            for r in rows
+            if "validation_line" in r
+        ],
+    }
+
+
 def main() -> None:
     """Train, save."""
     found = parser(__doc__ or "")
-    found.add_argument("kind", choices=("sizes", "regularisers"))
-    found.add_argument("corpus", type=Path)
+    found.add_argument("kind", choices=("sizes", "regularisers", "overfitting"))
+    found.add_argument("corpus", type=Path, help="the corpus, or the folder of a run")
     found.add_argument("--minutes", type=float, default=6.0)
     found.add_argument("--points", type=float, default=4e6)
     found.add_argument("--start", type=Path, help="weights to go on from")
     arguments = found.parse_args()
     clock = Clock()
-    corpus, few = ht.load_corpus(arguments.corpus), arguments.reduced
-    weights = ""
-    if arguments.kind == "sizes":
+    weights, few = "", arguments.reduced
+    if arguments.kind == "overfitting":
+        rows: Any = overfitting(arguments.corpus)
+        weights = ht.load_writer(arguments.corpus / "best.safetensors").fingerprint
+    elif arguments.kind == "sizes":
+        corpus = ht.load_corpus(arguments.corpus)
         rows = sizes(corpus, arguments.minutes, arguments.seed, few, clock)
     else:
         if arguments.start is None:
             raise SystemExit("regularisers goes on from weights: give --start WEIGHTS")
         weights = ht.load_writer(arguments.start).fingerprint
+        corpus = ht.load_corpus(arguments.corpus)
         rows = regularisers(corpus, arguments.start, arguments.points, arguments.seed, few, clock)
     save_result(
         arguments.out or arguments.kind,

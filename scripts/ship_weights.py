@@ -1,9 +1,10 @@
 """Turn a training run into the weights that ship with the package.
 
-    python scripts/ship_weights.py RUN CORPUS [--after] [--note TEXT]
+    python scripts/ship_weights.py RUN CORPUS [--after [RECORD]] [--note TEXT]
 
-With --after, the run began from the shipped weights (`--init-from`): its
-points, updates and legs are counted on from theirs.
+With --after, the run began from other weights (`--init-from`), those shipped or
+those of RECORD: its points, updates and legs are counted on from theirs.  With
+--record FILE the record alone is written, for a later run to be counted on.
 
 Writes `handtraj/assets/weights.safetensors` (averaged weights, float16) and
 `handtraj/assets/training.json` (learning curve, held-out likelihood,
@@ -26,6 +27,9 @@ from handtraj.checkpoint import file_hash
 from handtraj.ink import replace_file
 from handtraj.loss import mean_nats, validation_batches
 from handtraj.training import describe_machine
+
+#: Settings that are named in the command only where they are used.
+NOISES = ("weight_noise", "dropout")
 
 
 def curve(log: Path, every: int = 25) -> tuple[list[dict], list[dict]]:
@@ -53,6 +57,8 @@ def extras(sampling: dict) -> str:
     usual = ht.SamplingConfig()
     words = [f" --words {sampling['words']}"] if sampling.get("words") != usual.words else []
     words += [f" --writer {sampling['writer']}"] if sampling.get("writer") else []
+    shares = ("lines", "composed", "joined")
+    words += [f" --{k} {sampling[k]}" for k in shares if sampling.get(k) != getattr(usual, k)]
     words += [f" --{k} {v}" for k, v in sampling["augmentation"].items() if v]
     return "".join(words)
 
@@ -92,7 +98,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("corpus", type=Path)
-    parser.add_argument("--after", action="store_true", help="begun from the shipped weights")
+    parser.add_argument(
+        "--after",
+        type=Path,
+        nargs="?",
+        const=Path(ht.__file__).parent / "assets" / "training.json",
+        help="begun from other weights; their record, default: that of the shipped ones",
+    )
+    parser.add_argument("--record", type=Path, help="write the record there and ship nothing")
     parser.add_argument("--note", default="", help="what a reader of the provenance must know")
     parser.add_argument("--to", type=Path, help="keep the weights there and ship nothing")
     arguments = parser.parse_args()
@@ -106,11 +119,12 @@ def main() -> None:
     about = {
         **checkpoint.provenance,
         "command": f"handtraj train unipen.npz -o run --points {settings['points']} "
-        f"--decay {settings['decay_share']} "
+        f"--decay {settings['decay_share']} --rate {settings['rate']} "
         f"--batch-points {settings['sampling']['points']} "
         f"--longest {settings['sampling']['longest']} --seed {settings['seed']}"
         + extras(settings["sampling"])
-        + (" --init-from shipped.safetensors" if arguments.after else ""),
+        + "".join(f" --{k.replace('_', '-')} {settings[k]}" for k in NOISES if settings.get(k))
+        + (" --init-from before.safetensors" if arguments.after else ""),
         "legs": [
             {**leg, "command": without_folders(leg["command"])}
             for leg in checkpoint.provenance.get("legs", [])
@@ -135,7 +149,10 @@ def main() -> None:
         "provenance": about,
     }
     if arguments.after:
-        record = counted_on(record, json.loads((assets / "training.json").read_text()))
+        record = counted_on(record, json.loads(arguments.after.read_text()))
+    if arguments.record is not None:
+        arguments.record.write_text(json.dumps(record))
+        return
     shipped = ht.Checkpoint(
         checkpoint.network, checkpoint.alphabet, checkpoint.scale, record["provenance"]
     )
