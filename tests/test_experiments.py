@@ -12,8 +12,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from helpers import small_corpus
 
 import handtraj as ht
+from handtraj.corpus import save_corpus
 from handtraj.results import load_result, result_names
 
 ROOT = Path(__file__).parents[1]
@@ -115,3 +117,30 @@ def test_taking_the_place_away_takes_the_hand_again(
         # The hand is lost either way; the letters only where other directions go.
         errors = [found[name]["character_error"]["value"] for name in (style, other)]
         assert errors[0] < errors[1] - 0.1
+
+
+def test_sizes_get_the_same_time_and_the_log_of_a_run_is_kept(tmp_path: Path) -> None:
+    """Two tiny networks on a small corpus; then the last leg of a run, block by block."""
+    save_corpus(small_corpus(), tmp_path / "waves.npz")
+    script = str(ROOT / "experiments" / "training.py")
+
+    def run(*words: str) -> dict[str, Any]:
+        out = tmp_path / "result.json"
+        subprocess.run([sys.executable, script, *words, "-o", str(out)], check=True)
+        found: dict[str, Any] = json.loads(out.read_text())
+        return found
+
+    found = run("sizes", str(tmp_path / "waves.npz"), "--reduced", "--minutes", "0.05")["runs"]
+    assert [row["units"] for row in found] == [8, 12]
+    assert all(row["curve"] and np.isfinite(row["line"]) for row in found)
+    config = ht.TrainConfig(
+        points=6000, validate_every=4, sampling=ht.SamplingConfig(points=400, pool=4, longest=80)
+    )
+    size = ht.NetworkConfig(units=8, layers=2, windows=3, components=2)
+    ht.train(small_corpus(), tmp_path / "run", config=config, network=size)
+    kept = run("overfitting", str(tmp_path / "run"))["runs"]
+    rows = [json.loads(row) for row in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    nats = [row["nats"] for row in rows if "nats" in row]
+    assert len(kept["training"]) == 1
+    assert kept["training"][0]["nats"] == pytest.approx(np.mean(nats), abs=1e-4)
+    assert len(kept["validation"]) == sum("validation_line" in row for row in rows)
