@@ -1,6 +1,6 @@
 """Prime the styles that ship with the package; states only, no pen data.
 
-    python scripts/make_styles.py CORPUS [--weights FILE] [--seen 24] [--unseen 12]
+    python scripts/make_styles.py CORPUS [--weights FILE] [--seen 24] [--unseen 12] [--keep]
 
 Candidates are lines of 250 to 500 points, one a writer.  Each is primed and
 writes four sentences; hands that failed to finish are dropped.  Of the others
@@ -76,6 +76,43 @@ def spread(features: np.ndarray, count: int) -> list[int]:
     return chosen
 
 
+def same_lines(corpus: ht.Corpus) -> dict[str, int]:
+    """The line that every shipped style was primed with."""
+    found = {}
+    for name, path in ht.shipped_styles().items():
+        style = ht.load_style(path)
+        source, end = style.source.split(",")[0].removeprefix("UNIPEN "), style.text.rstrip()
+        fitting = [
+            int(i)
+            for i in np.flatnonzero(corpus.lengths == style.points)
+            if corpus.sources[i] == source and corpus.texts[i].endswith(end)
+        ]
+        if len(fitting) != 1:
+            raise SystemExit(f"{len(fitting)} lines of this corpus could be the prime of {name}")
+        found[name] = fitting[0]
+    return found
+
+
+def keep(writer: ht.Writer, corpus: ht.Corpus, folder: Path, seed: int) -> None:
+    """Prime the same hands with other weights."""
+    lines = same_lines(corpus)
+    found = {
+        at: (style, error)
+        for style, _, at, error in tried(writer, corpus, list(lines.values()), seed)
+    }
+    lost = [name for name, at in lines.items() if at not in found]
+    if lost:
+        raise SystemExit(
+            f"{', '.join(lost)} did not finish all sentences; choose anew without --keep"
+        )
+    for name, at in lines.items():
+        style, error = found[at]
+        old = ht.load_style(folder / f"{name}.safetensors")
+        named = ht.Style(name, style.state, style.text, style.points, old.source, style.weights)
+        named.shortened().save(folder / f"{name}.safetensors")
+        print(f"{name}  {corpus.writers[at]}  {old.source}  read with error {error:.2f}")
+
+
 def main() -> None:
     """Prime, choose, save."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -85,9 +122,13 @@ def main() -> None:
     parser.add_argument("--unseen", type=int, default=12)
     parser.add_argument("--limit", type=int, default=120, help="candidates a split")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", action="store_true", help="the same hands, primed anew")
     arguments = parser.parse_args()
     corpus, writer = ht.load_corpus(arguments.corpus), ht.load_writer(arguments.weights)
     folder = Path(ht.__file__).parent / "assets" / "styles"
+    if arguments.keep:
+        keep(writer, corpus, folder, arguments.seed)
+        return
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob("*.safetensors"):
         old.unlink()
