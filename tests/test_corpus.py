@@ -269,8 +269,10 @@ def test_composed_words_stand_apart_on_one_baseline(corpus):
     one = sampler(corpus, longest=10_000)
     mine = corpus.select("train", kind="word", writer="a001")
     for seed in range(20):
-        drawn = one._compose(mine, np.random.default_rng(seed))
-        assert 2 <= len(drawn.lines) <= 5
+        rng = np.random.default_rng(seed)
+        words = [int(i) for i in rng.choice(mine, rng.integers(2, 6))]
+        drawn = one._compose(words, rng)
+        assert drawn.lines == tuple(words)
         assert drawn.text == " ".join(corpus.texts[i] for i in drawn.lines) + " "
         xy = np.cumsum(drawn.offsets[:, :2], axis=0)
         parts = np.split(np.arange(len(xy)), np.cumsum(corpus.lengths[list(drawn.lines)])[:-1])
