@@ -11,13 +11,13 @@ Then five lines written on and on after one prime.  Eight minutes of one core's 
 from __future__ import annotations
 
 import argparse
-import shlex
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import command
 from tqdm import tqdm
 
 import handtraj as ht
@@ -189,7 +189,7 @@ def main() -> None:
     path = save_result(
         given.out,
         {**about, **found},
-        command="python experiments/" + shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        command=command(__file__, sys.argv[1:]),
         seed=given.seed,
         weights=writer.fingerprint,
         seconds=time.monotonic() - begun,
