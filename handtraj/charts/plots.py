@@ -64,7 +64,13 @@ def scatter(
 
 
 def shares(
-    rows: Mapping[str, ArrayLike], *, x: str, group: str, title: str, height: int = 200
+    rows: Mapping[str, ArrayLike],
+    *,
+    x: str,
+    group: str,
+    title: str,
+    top: float = 1.0,
+    height: int = 200,
 ) -> Chart:
     """Shares with intervals, one line a group.
 
@@ -76,9 +82,11 @@ def shares(
         Names of columns; they are also the axis title and the legend.
     title : str
         Of the vertical axis.
+    top : float
+        Where the vertical axis ends; it begins at 0.
     """
     across = alt.X(f"{x}:Q", title=x, scale=alt.Scale(padding=20))
-    up = alt.Y("share:Q", title=title, scale=alt.Scale(domain=[0, 1]))
+    up = alt.Y("share:Q", title=title, scale=alt.Scale(domain=[0, top]))
     order = list(dict.fromkeys(np.asarray(rows[group]).tolist()))
     paint = alt.Color(f"{group}:N", title=group, scale=alt.Scale(domain=order))
     base = columns(rows).encode(across, up, paint)
