@@ -121,10 +121,13 @@ Packed<T> pack(const Tensor& weight) {
   return out;
 }
 
+// How many threads share the lines of a batch.
+int64_t parts_of(int64_t batch) { return std::min<int64_t>(batch, at::get_num_threads()); }
+
 // Lines first to last of the batch, shared out to the threads.
 template <typename Body>
 void share(int64_t batch, const Body& body) {
-  const int64_t parts = std::min<int64_t>(batch, at::get_num_threads());
+  const int64_t parts = parts_of(batch);
   at::parallel_for(0, parts, 1, [&](int64_t begin, int64_t end) {
     for (int64_t part = begin; part < end; ++part) {
       const int64_t first = batch * part / parts, last = batch * (part + 1) / parts;
@@ -133,8 +136,6 @@ void share(int64_t batch, const Body& body) {
     at::native::cpublas::brgemm_release(true);
   });
 }
-
-int64_t parts_of(int64_t batch) { return std::min<int64_t>(batch, at::get_num_threads()); }
 
 // One row: gates before squashing become gates, cell and output.
 inline void cell_forward(
