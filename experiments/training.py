@@ -39,6 +39,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "weight noise": {"weight_noise": 0.02},
     "dropout": {"dropout": 0.15},
     "no joined lines": {"sampling": {"joined": 0.0, "lines": 0.5}},
+    "more words": {"sampling": {"joined": 0.12, "lines": 0.15, "composed": 0.55, "words": 12}},
 }
 SAMPLING = SamplingConfig(
     lines=0.2,
