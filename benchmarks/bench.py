@@ -7,7 +7,7 @@ turns within the same run, tells of the code.  `of_limit` is the share of what
 the machine's own matrix products would allow: for training and reading the
 peak of large products, in float32 or bfloat16, whichever is higher; for
 writing the products of one step alone, by torch, numpy, or packed as the
-writer has them.
+writer has them, whichever is fastest.
 
 "training" is one process a core with gradients averaged (`torchrun`),
 "training_1" one process with all threads; both 32 lines of 500 points.
@@ -29,10 +29,11 @@ from ranks import Ranks, learn
 from torch import Tensor, nn
 
 import handtraj as ht
+from handtraj.drawing import Sampler
 from handtraj.layers import window_parameters, window_weights
-from handtraj.packing import PackedNetwork
+from handtraj.packing import PackedNetwork, shared_tensor
 from handtraj.precision import choose_arithmetic
-from handtraj.stepping import Sampler, Stepper
+from handtraj.stepping import CompiledStepper, Stepper
 
 CONFIG = ht.NetworkConfig()
 
@@ -122,7 +123,7 @@ def peak(seconds: float) -> float:
 def writing_limit(batch: int) -> float:
     """Points a second if only the products of a step were done.
 
-    The best of float32 products by torch and by numpy, and of the packed ones.
+    The best of float32 products by torch and by numpy, of the packed ones and the compiled.
     """
     n, symbols = CONFIG.units, CONFIG.symbols
     shapes = [(symbols + n + 3, 4 * n)] + [(symbols + 2 * n + 3, 4 * n)] * (CONFIG.layers - 1)
@@ -133,6 +134,8 @@ def writing_limit(batch: int) -> float:
     row = np.ones((batch, packed.width), np.float32)
     bound = [p.bind(row[:, s]) for p, s in zip(packed.layers, packed.spans, strict=True)]
     bound.append(packed.head.bind(row))
+
+    panels, there = packed.panels, shared_tensor(row)
 
     def by_torch() -> None:
         for a, b in pairs:
@@ -146,7 +149,14 @@ def writing_limit(batch: int) -> float:
         for product in bound:
             product()
 
-    rates: dict[Callable[[], None], list[float]] = {by_torch: [], by_numpy: [], by_packed: []}
+    def by_compiled() -> None:
+        if panels:
+            for span, weight in zip(packed.spans, panels.layers, strict=True):
+                torch.ops.handtraj.multiply(there, span.start, weight, 4 * n)
+            panels.output(there)
+
+    ways = [by_torch, by_numpy, by_packed, *([by_compiled] if panels else [])]
+    rates: dict[Callable[[], None], list[float]] = {way: [] for way in ways}
     with torch.inference_mode():
         for _ in range(5):
             for work, found in rates.items():
@@ -219,6 +229,7 @@ def writers(plain: PlainLoop, size: int) -> tuple[Callable[[], int], Callable[[]
     network = ht.load_writer().network
     codes = np.tile(np.arange(1, 33), (size, 1))
     packed = PackedNetwork(network)
+    kind = CompiledStepper if packed.panels else Stepper
     sampler = Sampler(0.0, "sigma", min_sigma=CONFIG.min_sigma, components=CONFIG.components)
     rng = np.random.default_rng(0)
     random = np.hstack([rng.random((size, 2)), rng.normal(size=(size, 2))]).astype(np.float32)
@@ -226,7 +237,7 @@ def writers(plain: PlainLoop, size: int) -> tuple[Callable[[], int], Callable[[]
 
     def ours() -> int:
         with torch.inference_mode():
-            stepper, x = Stepper(packed, codes), np.zeros((size, 3), np.float32)
+            stepper, x = kind(packed, codes), np.zeros((size, 3), np.float32)
             for _ in range(100):
                 x = sampler.draw(stepper.step(x), random)
         return 100 * size

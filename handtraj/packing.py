@@ -10,11 +10,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional
 
 from handtraj.mixture import raw_size
+from handtraj.native import compiled_already
 from handtraj.network import Network
 
-__all__ = ["PackedNetwork", "Product", "shared_tensor"]
+__all__ = ["PackedNetwork", "Panels", "Product", "shared_tensor"]
 
 FloatArray = NDArray[np.float32]
 Multiply = Callable[[Tensor], Tensor]
@@ -73,6 +75,12 @@ class PackedNetwork:
             self.spans = [span for span, _ in packed]
             self.layers = [Product(weight) for _, weight in packed]
             self.window, self.head = Product(window), Product(head)
+        self._matrices = [weight for _, weight in packed], window, head
+
+    @cached_property
+    def panels(self) -> Panels | None:
+        """The same for the compiled step; None where it was not compiled."""
+        return Panels(self, *self._matrices) if compiled_already() else None
 
     def _pack_layer(self, network: Network, layer: int) -> tuple[slice, Tensor]:
         """The piece of the row that a layer reads, and its weights (4 N, piece)."""
@@ -99,6 +107,70 @@ class PackedNetwork:
         change through ``parameter.data`` goes unseen.
         """
         return self._stamp == _stamp(network)
+
+
+class Panels:
+    """A packed network as the compiled step reads it (native/step.cpp).
+
+    Every matrix lies in panels of as many columns as four vectors hold: of a
+    layer, the four gates of some units.  Half precision, where it is exact.
+
+    Attributes
+    ----------
+    layers : list of Tensor
+    window, head : Tensor
+        As those of :class:`PackedNetwork`, (panels, in, `size`).
+    """
+
+    def __init__(
+        self, packed: PackedNetwork, layers: list[Tensor], window: Tensor, head: Tensor
+    ) -> None:
+        config, self.size = packed.config, torch.ops.handtraj.panel()
+        units = config.units
+        self.layers = [self._lay_out(w.view(4, units, -1)) for w in layers]
+        self.window, self.head = (self._lay_out(w.unsqueeze(0)) for w in (window, head))
+        self._places = packed.blocks, packed.outputs, [s.start for s in packed.spans]
+        self._symbols, self._columns = config.symbols, raw_size(config.components)
+
+    def _lay_out(self, weight: Tensor) -> Tensor:
+        """Kinds of rows (kinds, N, in) side by side in panels (P, in, size)."""
+        kinds, rows, width = weight.shape
+        each = self.size // kinds
+        whole = functional.pad(weight, (0, 0, 0, -rows % each))
+        panels = whole.view(kinds, -1, each, width).permute(1, 3, 0, 2)
+        panels = panels.reshape(-1, width, self.size).contiguous()
+        narrow = panels.half()
+        return narrow if torch.equal(narrow.float(), panels) else panels
+
+    def advance(
+        self, row: Tensor, c: Tensor, kappa: Tensor, x: Tensor, codes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """One point; moves `row`, `c` and `kappa` on and gives the mixture and phi."""
+        raw, phi = torch.ops.handtraj.advance(
+            row,
+            c,
+            kappa,
+            x,
+            codes,
+            self.layers,
+            self.window,
+            self.head,
+            *self._places,
+            self._symbols,
+            self._columns,
+        )
+        return raw, phi
+
+    def look(self, row: Tensor, kappa: Tensor, codes: Tensor) -> Tensor:
+        """Weights of the window where it stands, (B, C)."""
+        first = self._places[0][0]
+        phi: Tensor = torch.ops.handtraj.look(row, kappa, codes, self.window, first, self._symbols)
+        return phi
+
+    def output(self, row: Tensor) -> Tensor:
+        """Parameters of the mixture for the layers' outputs as they stand."""
+        raw: Tensor = torch.ops.handtraj.multiply(row, 0, self.head, self._columns)
+        return raw
 
 
 def _stamp(network: Network) -> list[tuple[int, int]]:

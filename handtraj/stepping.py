@@ -1,15 +1,12 @@
-"""One point after the other: the network's step, the draw of a point, what is kept.
+"""One point after the other: the network's step, and what is kept.
 
 :meth:`handtraj.network.Network.step` says what a step is.  A writing spends
 nearly all its time there, so on a CPU :class:`Stepper` runs the same step with
-one matrix product a layer, in place, without a temporary tensor for every term.
+one matrix product a layer, in place, without a temporary tensor for every term,
+and :class:`CompiledStepper` runs all of it in one call, where it was compiled.
 """
 
 from __future__ import annotations
-
-import math
-from bisect import bisect_left
-from itertools import accumulate
 
 import numpy as np
 import torch
@@ -17,25 +14,20 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from handtraj.layers import LOG_CAP, window_parameters, window_weights
-from handtraj.mixture import LOG_SIGMA_MAX, RHO_MAX, Mixture, raw_size
+from handtraj.native import CompilerError
 from handtraj.network import Network, State
 from handtraj.packing import PackedNetwork, shared_tensor
 
 __all__ = [
-    "CHUNK",
+    "CompiledStepper",
     "NetworkStepper",
-    "Sampler",
     "Stepper",
     "Tape",
-    "random_numbers",
     "rest_of_prime",
 ]
 
 FloatArray = NDArray[np.float32]
 IntArray = NDArray[np.int64]
-
-#: Up to this many rows, drawing one by one in plain Python is faster.
-_FEW_ROWS = 4
 
 
 class Stepper:
@@ -73,10 +65,6 @@ class Stepper:
         if state is not None and len(state.kappa) != batch:
             raise ValueError(f"{batch} texts need a state of {batch} rows, got {len(state.kappa)}")
         self._packed, self._codes, self._k = packed, codes, config.windows
-        hot = np.zeros((*codes.shape, config.symbols), np.float32)
-        np.put_along_axis(hot, codes[:, :, None], 1, 2)
-        self._text: FloatArray = hot * (codes > 0)[:, :, None]
-        self._u = np.arange(codes.shape[1] + 1, dtype=np.float32)
         row: FloatArray = np.zeros((batch, packed.width), np.float32)
         blocks = [row[:, at : at + block] for at in packed.blocks]
         for piece in blocks:
@@ -86,21 +74,31 @@ class Stepper:
         self.h = [row[:, at : at + n] for at in packed.outputs]
         self.c: FloatArray = np.zeros((config.layers, batch, n), np.float32)
         self.kappa: FloatArray = np.zeros((batch, config.windows), np.float32)
+        self._bind(row)
+        if state is not None:
+            self.state = state
+        else:
+            self._look()
+
+    def _bind(self, row: FloatArray) -> None:
+        """What the steps need beside the state, which lies in `row`."""
+        packed, (_, batch, n) = self._packed, self.c.shape
+        self._u = np.arange(self._codes.shape[1] + 1, dtype=np.float32)
+        symbols = packed.config.symbols
+        hot = np.zeros((*self._codes.shape, symbols), np.float32)
+        np.put_along_axis(hot, self._codes[:, :, None], 1, 2)
+        self._text: FloatArray = hot * (self._codes > 0)[:, :, None]
         self._products = [
             layer.bind(row[:, span])
             for layer, span in zip(packed.layers, packed.spans, strict=True)
         ]
-        self._window_head = packed.window.bind(row[:, : block + n])
+        self._window_head = packed.window.bind(row[:, : 4 + symbols + n])
         self._head = packed.head.bind(row)
         self._ifog: FloatArray = np.empty((4, batch, n), np.float32)
         # Products have the gates of a row together, here those of a kind are:
         # for one row the same, for more a cheaper way to go on.
         self._gates = shared_tensor(self._ifog if batch > 1 else self._ifog.reshape(1, 4 * n))
         self._squashed: FloatArray = np.empty((batch, n), np.float32)
-        if state is not None:
-            self.state = state
-        else:
-            self._look(self._window_parameters())
 
     @property
     def state(self) -> State:
@@ -116,7 +114,7 @@ class Stepper:
         self.kappa[:] = _array(state.kappa)
         for piece in self._windows:
             piece[:] = _array(state.window)
-        self._look(self._window_parameters())
+        self._look()
 
     def hidden(self) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Copies of h and c, shape (B, layers, N), and of the window, (B, symbols)."""
@@ -125,7 +123,7 @@ class Stepper:
     def select(self, index: IntArray) -> Stepper:
         """A stepper that goes on with the rows `index`, the text as long as they need."""
         codes = _shortest(self._codes[index])
-        return Stepper(self._packed, codes, self.state.select(torch.from_numpy(index)))
+        return type(self)(self._packed, codes, self.state.select(torch.from_numpy(index)))
 
     def step(self, x: FloatArray) -> FloatArray:
         """One point.
@@ -174,8 +172,9 @@ class Stepper:
         np.exp(head, out=head)
         return head
 
-    def _look(self, head: FloatArray) -> None:
+    def _look(self, head: FloatArray | None = None) -> None:
         """What the window sees from where it stands (Graves eq. 46)."""
+        head = self._window_parameters() if head is None else head
         k = self._k
         away = self.kappa[:, :, None] - self._u
         np.square(away, out=away)
@@ -192,6 +191,44 @@ class Stepper:
         window = np.matmul(self._seen[:, :, :-1], self._text)[:, 0]
         for piece in self._windows:
             piece[:] = window
+
+
+class CompiledStepper(Stepper):
+    """The same with a compiled step; parameters and attributes are those of `Stepper`.
+
+    Sums are taken in the same order however many rows there are, so no line
+    depends on those written beside it.
+
+    Raises
+    ------
+    CompilerError
+        If the step was not compiled (:func:`handtraj.native.compiled_layers`).
+    """
+
+    def _bind(self, row: FloatArray) -> None:
+        panels = self._packed.panels
+        if panels is None:
+            raise CompilerError("the step was not compiled; call compiled_layers() before")
+        self._panels, self._row = panels, shared_tensor(row)
+        self._carried = shared_tensor(self.c), shared_tensor(self.kappa)
+        # One more place past the longest text.
+        self._places = torch.from_numpy(np.pad(self._codes, ((0, 0), (0, 1))))
+
+    def step(self, x: FloatArray) -> FloatArray:
+        """One point: x (B, 3) to the parameters of the mixture (B, 6 M + 1)."""
+        there = torch.from_numpy(np.ascontiguousarray(x, np.float32))
+        raw, phi = self._panels.advance(self._row, *self._carried, there, self._places)
+        self.phi = phi.numpy()
+        mixture: FloatArray = raw.numpy()
+        return mixture
+
+    def output(self) -> FloatArray:
+        """Parameters of the mixture for the layers' outputs as they stand."""
+        mixture: FloatArray = self._panels.output(self._row).numpy()
+        return mixture
+
+    def _look(self, head: FloatArray | None = None) -> None:
+        self.phi = self._panels.look(self._row, self._carried[1], self._places).numpy()
 
 
 def _array(tensor: Tensor) -> FloatArray:
@@ -246,80 +283,6 @@ class NetworkStepper:
         alpha, beta, _ = window_parameters(self._network.window_head(self.state.h[0]))
         length = self._codes.shape[1] + 1
         self.phi = _array(window_weights(alpha, beta, self.state.kappa, length))
-
-
-class Sampler:
-    """Draws points from the network's output, as :class:`Mixture` does for tensors.
-
-    Of the chosen component alone the parameters are worked out.  Everything
-    is done in float64, so that a point does not depend on how many are drawn
-    at once.
-
-    Parameters
-    ----------
-    bias, form
-        See :meth:`Mixture.biased`, which also says what is refused.
-    min_sigma : float
-        See :meth:`Mixture.from_raw`.
-    components : int
-    """
-
-    def __init__(self, bias: float, form: str, *, min_sigma: float, components: int) -> None:
-        Mixture.from_raw(torch.zeros(raw_size(1))).biased(bias, form)
-        self._m, self._bias, self._low = components, float(bias), math.log(min_sigma)
-        self._weight_by = 1 + self._bias if form in ("graves", "pen") else 1.0
-        self._pen_by = 1 + self._bias if form == "pen" else 1.0
-
-    def draw(self, raw: FloatArray, random: FloatArray) -> FloatArray:
-        """Points (B, 3) from `raw` (B, 6 M + 1) and random numbers (B, 4).
-
-        The first two of them, uniform, choose the component and the pen; the
-        other two, normal, the movement (:meth:`Mixture.transform`).
-        """
-        if len(raw) > _FEW_ROWS:
-            return self._draw_many(raw.astype(np.float64), random.astype(np.float64))
-        points = [self._draw_one(*pair) for pair in zip(raw.tolist(), random.tolist(), strict=True)]
-        return np.array(points, np.float32)
-
-    def _draw_one(self, raw: list[float], random: list[float]) -> tuple[float, float, float]:
-        m, by = self._m, self._weight_by
-        top = max(raw[1 : m + 1])
-        weights = [math.exp((w - top) * by) for w in raw[1 : m + 1]]
-        passed = list(accumulate(weights))
-        chosen = bisect_left(passed, random[0] * passed[-1])
-        at = 1 + m + 2 * chosen
-        log_sigma = raw[at + 2 * m : at + 2 * m + 2]
-        sx, sy = (math.exp(min(max(s, self._low), LOG_SIGMA_MAX) - self._bias) for s in log_sigma)
-        rho = RHO_MAX * math.tanh(raw[1 + 5 * m + chosen])
-        x, y = random[2], rho * random[2] + math.sqrt(1 - rho * rho) * random[3]
-        pen = random[1] * (1 + math.exp(min(-self._pen_by * raw[0], 80))) < 1
-        return raw[at] + sx * x, raw[at + 1] + sy * y, float(pen)
-
-    def _draw_many(self, raw: NDArray[np.float64], random: NDArray[np.float64]) -> FloatArray:
-        m, rows = self._m, np.arange(len(raw))
-        weight = raw[:, 1 : m + 1]
-        passed = np.exp((weight - weight.max(1, keepdims=True)) * self._weight_by).cumsum(1)
-        chosen = (random[:, :1] * passed[:, -1:] > passed).sum(1)
-        at = 1 + m + 2 * chosen
-        log_sigma = raw[rows, [at + 2 * m, at + 2 * m + 1]]
-        sigma = np.exp(np.minimum(np.maximum(log_sigma, self._low), LOG_SIGMA_MAX) - self._bias)
-        rho = RHO_MAX * np.tanh(raw[rows, 1 + 5 * m + chosen])
-        x, y = random[:, 2], rho * random[:, 2] + np.sqrt(1 - rho * rho) * random[:, 3]
-        points = np.empty((len(raw), 3), np.float32)
-        points[:, 0] = raw[rows, at] + sigma[0] * x
-        points[:, 1] = raw[rows, at + 1] + sigma[1] * y
-        points[:, 2] = random[:, 1] * (1 + np.exp(np.minimum(-self._pen_by * raw[:, 0], 80))) < 1
-        return points
-
-
-#: Random numbers are drawn for this many points at a time.
-CHUNK = 256
-
-
-def random_numbers(generator: torch.Generator) -> FloatArray:
-    """Random numbers of one line for the next points, shape (CHUNK, 4)."""
-    uniform = torch.rand(CHUNK, 2, generator=generator)
-    return torch.cat([uniform, torch.randn(CHUNK, 2, generator=generator)], 1).numpy()
 
 
 class Tape:

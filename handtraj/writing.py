@@ -14,19 +14,18 @@ import torch
 from numpy.typing import NDArray
 
 from handtraj.checkpoint import Checkpoint, load_checkpoint, shipped_weights
+from handtraj.drawing import CHUNK, Sampler, random_numbers
 from handtraj.ink import Ink, clean_text
 from handtraj.layers import window_parameters, window_weights
 from handtraj.network import State, resolve_device
 from handtraj.packing import PackedNetwork
 from handtraj.stepping import (
-    CHUNK,
+    CompiledStepper,
     FloatArray,
     IntArray,
     NetworkStepper,
-    Sampler,
     Stepper,
     Tape,
-    random_numbers,
     rest_of_prime,
 )
 from handtraj.style import Style, load_style, shipped_styles, user_styles
@@ -348,7 +347,8 @@ class Writer:
             return NetworkStepper(self.network, codes, state)
         if self._packed is None or not self._packed.fits(self.network):
             self._packed = PackedNetwork(self.network)
-        return Stepper(self._packed, codes, state)
+        kind = CompiledStepper if self._packed.panels else Stepper
+        return kind(self._packed, codes, state)
 
     def _position(self, state: State, length: int) -> float:
         alpha, beta, _ = window_parameters(self.network.window_head(state.h[0]))

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from handtraj.native import CompilerError, compiled_layers
 from handtraj.sources.line import Line
 from handtraj.sources.unipen import Report, read_lines
 from handtraj.sources.unpack import unpack
@@ -19,6 +20,15 @@ ARCHIVE = "train_r01_v07-subset.tar.xz"
 def generator() -> torch.Generator:
     """A seeded source of random numbers."""
     return torch.Generator().manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def compiled() -> None:
+    """The compiled layers and step, or a skip with the reason."""
+    try:
+        compiled_layers()
+    except CompilerError as error:
+        pytest.skip(f"nothing compiled: {error}")
 
 
 @pytest.fixture(scope="session")

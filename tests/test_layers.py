@@ -25,7 +25,7 @@ LAYERS = [
         "subspaces",
     ),
     ("sources", "corpus", "network"),
-    ("distributed", "packing", "precision", "stepping"),
+    ("distributed", "drawing", "packing", "precision", "stepping"),
     ("batches", "checkpoint", "live", "loss", "style", "trainer", "training", "writing"),
     ("export", "recording", "results", "trajectories"),
     ("decoding", "dynamics", "interventions", "evaluation"),

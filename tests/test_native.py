@@ -17,15 +17,6 @@ from handtraj.training import train
 CPU = torch.device("cpu")
 
 
-@pytest.fixture(scope="module")
-def compiled():
-    """The compiled layers, or a skip with the reason."""
-    try:
-        compiled_layers()
-    except CompilerError as error:
-        pytest.skip(f"no compiled layers: {error}")
-
-
 def inputs(network, steps, batch, length, seed=0):
     """Random offsets, and texts of which the second is short and the third empty."""
     generator = torch.Generator().manual_seed(seed)

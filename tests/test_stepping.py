@@ -7,10 +7,19 @@ import pytest
 import torch
 from helpers import small_checkpoint, small_network
 
+from handtraj import packing
 from handtraj.checkpoint import load_checkpoint, shipped_weights
+from handtraj.drawing import Sampler
 from handtraj.mixture import BIAS_FORMS, Mixture
+from handtraj.native import CompilerError
 from handtraj.packing import PackedNetwork, Product
-from handtraj.stepping import NetworkStepper, Sampler, Stepper, Tape, rest_of_prime
+from handtraj.stepping import (
+    CompiledStepper,
+    NetworkStepper,
+    Stepper,
+    Tape,
+    rest_of_prime,
+)
 from handtraj.writing import Writer
 
 PARTS = ("h", "c", "window", "kappa")
@@ -50,18 +59,26 @@ def two_threads():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(params=[Stepper, CompiledStepper])
+def kind(request):
+    """Either stepper; the compiled one is skipped where there is no compiler."""
+    if request.param is CompiledStepper:
+        request.getfixturevalue("compiled")
+    return request.param
+
+
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize(
     ("layers", "units", "batch"),
-    [(1, 7, 1), (2, 12, 3), (3, 16, 1), (3, 10, 16), (4, 8, 1), (4, 7, 3), (5, 9, 2)],
+    [(1, 7, 1), (2, 12, 3), (3, 16, 1), (3, 10, 16), (4, 8, 1), (4, 7, 3), (5, 9, 2), (2, 70, 7)],
 )
-def test_driven_steps_equal_those_of_the_network(layers, units, batch, half):
+def test_driven_steps_equal_those_of_the_network(layers, units, batch, half, kind):
     """300 steps along given points, texts padded: outputs, window and state."""
     network = small_network(units=units, layers=layers)
     if half:
         halved(network)
     codes = some_codes(batch)
-    stepper = Stepper(PackedNetwork(network), codes)
+    stepper = kind(PackedNetwork(network), codes)
     text, state = network.one_hot(torch.from_numpy(codes)), network.initial_state(batch)
     with torch.no_grad():
         for t, x in enumerate(some_points(300, batch)):
@@ -75,18 +92,18 @@ def test_driven_steps_equal_those_of_the_network(layers, units, batch, half):
                     )
 
 
-@pytest.mark.parametrize("batch", [1, 5])
-def test_trained_steps_equal_those_in_float64(batch):
+@pytest.mark.parametrize("batch", [1, 2, 5, 13])
+def test_trained_steps_equal_those_in_float64(batch, kind, two_threads):
     """At full size, with the shipped weights, up to the rounding of float32."""
     network = load_checkpoint(shipped_weights()).network
     exact = copy.deepcopy(network).double()
     codes = some_codes(batch, 24)
-    stepper = Stepper(PackedNetwork(network), codes)
+    stepper = kind(PackedNetwork(network), codes)
     text, state = exact.one_hot(torch.from_numpy(codes)), exact.initial_state(batch)
     with torch.no_grad():
         for x in some_points(60, batch):
             raw, state = exact.step(torch.from_numpy(x).double(), text, state)
-            np.testing.assert_allclose(stepper.step(x), raw, rtol=1e-5, atol=1e-5)
+            np.testing.assert_allclose(stepper.step(x), raw, rtol=1e-5, atol=2e-5)
     torch.testing.assert_close(stepper.state.h.double(), state.h, rtol=1e-5, atol=1e-5)
 
 
@@ -124,13 +141,13 @@ def test_small_weights_are_not_rounded():
     np.testing.assert_allclose(product.bind(np.ones((1, 3), np.float32))(), 3e-9, rtol=1e-5)
 
 
-def test_state_round_trips_and_goes_on_the_same():
+def test_state_round_trips_and_goes_on_the_same(kind):
     """A stepper set to another's state writes on as that one does."""
     packed, codes, points = PackedNetwork(small_network()), some_codes(3), some_points(20, 3)
-    first = Stepper(packed, codes)
+    first = kind(packed, codes)
     for x in points[:10]:
         first.step(x)
-    second = Stepper(packed, codes, first.state)
+    second = kind(packed, codes, first.state)
     for name in PARTS:
         assert torch.equal(getattr(first.state, name), getattr(second.state, name))
     np.testing.assert_array_equal(first.phi, second.phi)
@@ -139,14 +156,22 @@ def test_state_round_trips_and_goes_on_the_same():
         np.testing.assert_array_equal(first.step(x), second.step(x))
 
 
-@pytest.mark.parametrize("kind", [Stepper, NetworkStepper])
 def test_selected_rows_go_on_alone(kind):
     """Rows that are kept do not notice that others left, nor that the text is shorter."""
+    check_selection(lambda network, codes: kind(PackedNetwork(network), codes))
+
+
+def test_selected_rows_go_on_alone_on_any_device():
+    """The same of the network's own step."""
+    check_selection(NetworkStepper)
+
+
+def check_selection(make):
     network, codes, points = small_network(), some_codes(5), some_points(20, 5)
     codes[3] = 0
     codes[3, :2] = 7
     index = np.array([3, 1])
-    whole = kind(PackedNetwork(network) if kind is Stepper else network, codes)
+    whole = make(network, codes)
     for x in points[:10]:
         whole.step(x)
     part = whole.select(index)
@@ -161,10 +186,42 @@ def test_selected_rows_go_on_alone(kind):
         np.testing.assert_allclose(few, raw[index], rtol=1e-5, atol=1e-6)
 
 
-def test_state_changed_in_place_moves_the_network():
+@pytest.mark.parametrize("half", [False, True])
+def test_compiled_line_does_not_depend_on_its_neighbours(half, compiled):
+    """To the last bit: by itself, with one other, among thirteen; one thread or two."""
+    network, codes, points = small_network(units=40), some_codes(13), some_points(30, 13)
+    packed = PackedNetwork(halved(network) if half else network)
+    groups = [np.arange(n) for n in (1, 2, 3, 4, 5, 6, 8, 13)]
+    steppers = [CompiledStepper(packed, codes[g]) for g in groups]
+    for x in points:
+        raws = [stepper.step(x[g]) for stepper, g in zip(steppers, groups, strict=True)]
+        for raw in raws:
+            np.testing.assert_array_equal(raw[0], raws[0][0])
+            np.testing.assert_array_equal(raw[-1], raws[-1][len(raw) - 1])
+
+
+def test_compiled_step_shows_what_is_not_finite(compiled):
+    """A number that is none comes out as none."""
+    stepper = CompiledStepper(PackedNetwork(small_network()), some_codes(2))
+    stepper.c[1, 0, 3] = np.nan
+    raw = stepper.step(some_points(1, 2)[0])
+    assert np.isnan(raw[0]).any()
+    assert np.isfinite(raw[1]).all()
+
+
+def test_without_a_compiled_step_the_other_is_taken(monkeypatch):
+    """A writer on a machine where nothing was compiled; asking for it says what to do."""
+    monkeypatch.setattr(packing, "compiled_already", lambda: False)
+    writer = Writer(small_checkpoint())
+    assert type(writer.stepper(some_codes(1))) is Stepper
+    with pytest.raises(CompilerError, match="call compiled_layers"):
+        CompiledStepper(PackedNetwork(small_network()), some_codes(1))
+
+
+def test_state_changed_in_place_moves_the_network(kind):
     """Outputs pushed by hand enter the mixture and the next step."""
     network, codes = small_network(), some_codes(2)
-    stepper, x = Stepper(PackedNetwork(network), codes), some_points(2, 2)
+    stepper, x = kind(PackedNetwork(network), codes), some_points(2, 2)
     stepper.step(x[0])
     stepper.h[2] += 0.3
     stepper.c[1] *= -1
@@ -217,9 +274,9 @@ def test_bias_is_refused_as_by_the_mixture():
 
 
 @pytest.mark.parametrize("record", [False, True])
-def test_tape_hands_every_line_its_points(record):
+def test_tape_hands_every_line_its_points(record, kind):
     """Line 1 ends first: each gets its own points, in order, in the last width."""
-    stepper = Stepper(PackedNetwork(small_network()), some_codes(3))
+    stepper = kind(PackedNetwork(small_network()), some_codes(3))
     tape, alive, kept = Tape(3, record=record), np.arange(3), [[], [], []]
     for t, x in enumerate(some_points(9, 3)):
         if t == 4:
