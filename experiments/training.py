@@ -1,7 +1,8 @@
 """What training gains by: size, each way to keep it from learning by heart, time.
 
     python experiments/training.py sizes CORPUS [--minutes 6] [-o FILE]
-    python experiments/training.py regularisers CORPUS --start WEIGHTS [--points 4e6] [-o FILE]
+    python experiments/training.py regularisers CORPUS --start WEIGHTS [--points 4e6]
+        [--only CHANGE ...] [-o FILE]
     python experiments/training.py overfitting RUN [-o FILE]
 
 "sizes" trains networks of different width from scratch for the same time, on a
@@ -111,7 +112,7 @@ def sizes(
 
 
 def regularisers(
-    corpus: ht.Corpus, start: Path, points: float, seed: int, few: bool, clock: Clock
+    corpus: ht.Corpus, start: Path, points: float, seed: int, names: list[str], clock: Clock
 ) -> list[dict[str, Any]]:
     """The same weights, the same number of points, one change at a time."""
     plain = ht.TrainConfig(
@@ -124,7 +125,7 @@ def regularisers(
         sampling=SAMPLING,
     )
     rows = []
-    for name in list(CHANGES)[: 2 if few else None]:
+    for name in names:
         found = run(corpus, plain.changed(CHANGES[name]), start=ht.load_checkpoint(start))
         rows.append({"change": name, "settings": CHANGES[name], **found})
         clock(f"{name}, {found['line']}")
@@ -158,6 +159,7 @@ def main() -> None:
     found.add_argument("--minutes", type=float, default=6.0)
     found.add_argument("--points", type=float, default=4e6)
     found.add_argument("--start", type=Path, help="weights to go on from")
+    found.add_argument("--only", nargs="+", choices=tuple(CHANGES), help="changes to try")
     arguments = found.parse_args()
     clock = Clock()
     weights, few = "", arguments.reduced
@@ -172,7 +174,8 @@ def main() -> None:
             raise SystemExit("regularisers goes on from weights: give --start WEIGHTS")
         weights = ht.load_writer(arguments.start).fingerprint
         corpus = ht.load_corpus(arguments.corpus)
-        rows = regularisers(corpus, arguments.start, arguments.points, arguments.seed, few, clock)
+        names = arguments.only or list(CHANGES)[: 2 if few else None]
+        rows = regularisers(corpus, arguments.start, arguments.points, arguments.seed, names, clock)
     save_result(
         arguments.out or arguments.kind,
         {
