@@ -9,19 +9,17 @@ those of the source, from single states in texts it was not trained on.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from common import TEXTS, Clock, command, parser
+from common import TEXTS, Clock, keep, parser
 
 import handtraj as ht
 from handtraj.decoding import decode
 from handtraj.evaluation.networks import choose_hands
 from handtraj.evaluation.priming import cut_prime
-from handtraj.results import save_result
 from handtraj.subspaces import Moments, Subspace
 
 LENGTHS = (25, 50, 100, 150, 250)
@@ -81,13 +79,12 @@ def main() -> None:
             )
             result["rows"].append({"points": points, "layer": layer, **one.brief()})
         clock(f"{points} points, {len(styles)} writers")
-    save_result(
-        arguments.out or "arrival",
+    keep(
+        "arrival",
         result,
-        command=command(__file__, sys.argv[1:]),
-        seed=arguments.seed,
+        arguments,
+        clock,
         weights=writer.fingerprint,
-        seconds=clock.seconds,
     )
 
 

@@ -12,14 +12,13 @@ subspaces that hold as much variance.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from common import LONG_TEXTS, TEXTS, Clock, command, parser, shipped, source_of
+from common import LONG_TEXTS, TEXTS, Clock, keep, parser, shipped, source_of
 from numpy.typing import NDArray
 
 import handtraj as ht
@@ -36,7 +35,6 @@ from handtraj.interventions import (
     middle,
     swap,
 )
-from handtraj.results import save_result
 from handtraj.writing import Hook
 
 SHARE = 0.4
@@ -270,13 +268,12 @@ def main() -> None:
         result["swaps"] = swaps(bench, centres, spread, index, reduced, clock)  # type: ignore[arg-type]
     else:
         result["ablations"] = ablations(bench, centres, spread, reduced, clock)
-    save_result(
-        arguments.out or arguments.part,
+    keep(
+        arguments.part,
         result,
-        command=command(__file__, sys.argv[1:]),
-        seed=arguments.seed,
+        arguments,
+        clock,
         weights=writer.fingerprint,
-        seconds=clock.seconds,
     )
 
 

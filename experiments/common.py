@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import logging
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import handtraj as ht
+from handtraj.results import save_result
 
 log = logging.getLogger("experiments")
 
@@ -83,3 +86,24 @@ def command(script: str, arguments: Sequence[str]) -> str:
         name, equals, path = word.rpartition("=")
         words.append(f"{name}{equals}{Path(path).name}")
     return " ".join(["python", f"experiments/{Path(script).name}", *words])
+
+
+def keep(
+    name: str,
+    result: Mapping[str, Any],
+    arguments: argparse.Namespace,
+    clock: Clock,
+    *,
+    weights: str,
+    packages: Sequence[str] = (),
+) -> None:
+    """Save what an experiment found, under its name or where the arguments say."""
+    save_result(
+        arguments.out or name,
+        result,
+        command=command(sys.argv[0], sys.argv[1:]),
+        seed=arguments.seed,
+        weights=weights,
+        seconds=clock.seconds,
+        packages=packages,
+    )

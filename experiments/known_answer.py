@@ -11,7 +11,6 @@ sees it, nor tell "hands" apart that were drawn with the same parameters.
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from common import Clock, command, parser
+from common import Clock, keep, parser
 from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 from scipy.stats import spearmanr
@@ -41,7 +40,6 @@ from handtraj.live import (
     live_style,
     live_training,
 )
-from handtraj.results import save_result
 from handtraj.sources.scribe import ScribeStyle, normalise_hand, write_line
 
 PRIME = "same lemon arose"
@@ -205,13 +203,12 @@ def main() -> None:
         "lever": lever(writer, styles[:20], centres, slant, rng, arguments.seed),
         "measures": measures,
     }
-    save_result(
-        arguments.out or "known_answer",
+    keep(
+        "known_answer",
         result,
-        command=command(__file__, sys.argv[1:]),
-        seed=arguments.seed,
+        arguments,
+        clock,
         weights=writer.fingerprint,
-        seconds=clock.seconds,
     )
 
 

@@ -13,12 +13,11 @@ the eigenvalues of the step with its input and window held.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 import torch
-from common import TEXTS, Clock, command, parser, shipped, source_of
+from common import TEXTS, Clock, keep, parser, shipped, source_of
 from numpy.typing import NDArray
 
 import handtraj as ht
@@ -30,7 +29,6 @@ from handtraj.dynamics.timescales import unit_time_constants
 from handtraj.dynamics.variances import dpca_array
 from handtraj.evaluation.bootstrap import bootstrap
 from handtraj.evaluation.claims import letter_measures
-from handtraj.results import save_result
 
 #: Letters whose dynamics are looked at more closely.
 LETTERS = "aehiorst"
@@ -208,13 +206,12 @@ def main() -> None:
         clock("time constants of units")
         result["spectra"] = spectra(writer, traj, 8, rng)
         clock("spectra")
-    save_result(
-        arguments.out or "letters",
+    keep(
+        "letters",
         result,
-        command=command(__file__, sys.argv[1:]),
-        seed=arguments.seed,
+        arguments,
+        clock,
         weights=writer.fingerprint,
-        seconds=clock.seconds,
         packages=("dPCA", "dsa-metric"),
     )
 

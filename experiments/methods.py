@@ -10,16 +10,14 @@ of the others, does it hold?
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 import torch
-from common import TEXTS, Clock, command, parser, shipped, source_of
+from common import TEXTS, Clock, keep, parser, shipped, source_of
 
 import handtraj as ht
 from handtraj.evaluation.bootstrap import bootstrap
-from handtraj.results import save_result
 from handtraj.subspaces import Moments, Subspace, alignment_index, principal_angles
 
 METHODS = {"pca": None, "fa": 10_000, "gpfa": 100}
@@ -74,13 +72,12 @@ def main() -> None:
             }
             clock(f"{layer}, {method}")
         result["layers"][layer] = found
-    save_result(
-        arguments.out or "methods",
+    keep(
+        "methods",
         result,
-        command=command(__file__, sys.argv[1:]),
-        seed=arguments.seed,
+        arguments,
+        clock,
         weights=writer.fingerprint,
-        seconds=clock.seconds,
         packages=("elephant",),
     )
 

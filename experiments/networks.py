@@ -12,17 +12,15 @@ same writers.  "emergence" takes the snapshots of a run (`handtraj train
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Any
 
 import torch
-from common import TEXTS, Clock, command, parser
+from common import TEXTS, Clock, keep, parser
 
 import handtraj as ht
 from handtraj.checkpoint import Checkpoint
 from handtraj.evaluation.networks import choose_hands, network_measures
-from handtraj.results import save_result
 
 LAYERS = ("h1", "h2", "h3", "c2")
 
@@ -82,8 +80,8 @@ def main() -> None:
             }
         )
         clock(name)
-    save_result(
-        arguments.out or arguments.kind,
+    keep(
+        arguments.kind,
         {
             "what": "h outputs, c cells; sampled, sigma-only bias 0.5, and teacher forced; styles "
             "told apart within their source",
@@ -91,10 +89,9 @@ def main() -> None:
             "texts": list(texts),
             "networks": rows,
         },
-        command=command(__file__, sys.argv[1:]),
-        seed=arguments.seed,
+        arguments,
+        clock,
         weights=str(rows[-1]["weights"]),
-        seconds=clock.seconds,
     )
 
 

@@ -10,20 +10,18 @@ the same decoder on other texts after the same line.  Alignment likewise.
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from common import TEXTS, Clock, command, parser
+from common import TEXTS, Clock, keep, parser
 from numpy.typing import NDArray
 
 import handtraj as ht
 from handtraj.decoding import decode
 from handtraj.evaluation.claims import alignment
 from handtraj.evaluation.networks import Hand, choose_hands
-from handtraj.results import save_result
 from handtraj.subspaces import Moments, Subspace, moments_by
 
 LAYERS = ("h1", "h2", "h3", "c1", "c2", "c3")
@@ -117,13 +115,12 @@ def main() -> None:
             )["10"],
         }
         clock(layer)
-    save_result(
-        arguments.out or "primes",
+    keep(
+        "primes",
         result,
-        command=command(__file__, sys.argv[1:]),
-        seed=arguments.seed,
+        arguments,
+        clock,
         weights=writer.fingerprint,
-        seconds=clock.seconds,
     )
 
 

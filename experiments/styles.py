@@ -13,16 +13,14 @@ that, from the ink alone.
 
 from __future__ import annotations
 
-import sys
 from typing import Any
 
 import numpy as np
 import torch
-from common import TEXTS, Clock, command, parser, shipped, source_of
+from common import TEXTS, Clock, keep, parser, shipped, source_of
 
 import handtraj as ht
 from handtraj.evaluation.claims import ink_decoding, style_measures
-from handtraj.results import save_result
 
 
 def main() -> None:
@@ -63,13 +61,12 @@ def main() -> None:
             traj, layer, sources, draws=draws, permutations=draws, generator=rng
         )
         clock(layer)
-    save_result(
-        arguments.out or "styles",
+    keep(
+        "styles",
         result,
-        command=command(__file__, sys.argv[1:]),
-        seed=arguments.seed,
+        arguments,
+        clock,
         weights=writer.fingerprint,
-        seconds=clock.seconds,
     )
 
 

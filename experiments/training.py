@@ -15,18 +15,16 @@ a run that went on past its best, from the leg on in which it got there.
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from common import Clock, command, parser
+from common import Clock, keep, parser
 
 import handtraj as ht
 from handtraj.augmentation import AugmentationConfig
 from handtraj.batches import SamplingConfig
-from handtraj.results import save_result
 
 UNITS = (200, 300, 400, 550)
 #: Changes to the recipe without any of them.
@@ -176,17 +174,16 @@ def main() -> None:
         corpus = ht.load_corpus(arguments.corpus)
         names = arguments.only or list(CHANGES)[: 2 if few else None]
         rows = regularisers(corpus, arguments.start, arguments.points, arguments.seed, names, clock)
-    save_result(
-        arguments.out or arguments.kind,
+    keep(
+        arguments.kind,
         {
             "what": "nats a point of dequantised ink in standardised units, averaged weights: "
             "training, last tenth of the run; line and word, writers nobody trained on",
             "runs": rows,
         },
-        command=command(__file__, sys.argv[1:]),
-        seed=arguments.seed,
+        arguments,
+        clock,
         weights=weights,
-        seconds=clock.seconds,
     )
 
 

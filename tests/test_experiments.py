@@ -144,3 +144,12 @@ def test_sizes_get_the_same_time_and_the_log_of_a_run_is_kept(tmp_path: Path) ->
     assert len(kept["training"]) == 1
     assert kept["training"][0]["nats"] == pytest.approx(np.mean(nats), abs=1e-4)
     assert len(kept["validation"]) == sum("validation_line" in row for row in rows)
+    begun = ["--start", str(tmp_path / "run" / "best.safetensors"), "--points", "30000"]
+    corpus = str(tmp_path / "waves.npz")
+    only = ["--only", "nothing", "dropout"]
+    found = run("regularisers", corpus, *begun, *only)["runs"]
+    assert [row["change"] for row in found] == ["nothing", "dropout"]
+    assert [row["settings"] for row in found] == [{}, {"dropout": 0.15}]
+    # The same points in the same order, so a difference is owed to the change.
+    assert found[0]["points"] == found[1]["points"]
+    assert found[0]["training"] != found[1]["training"]
