@@ -5,17 +5,19 @@
         [--only CHANGE ...] [-o FILE]
     python experiments/training.py overfitting RUN [-o FILE]
 
-"sizes" trains networks of different width from scratch for the same time, on a
-machine that does nothing else.  "regularisers" goes on from the same weights
-for the same number of points, with one setting changed at a time.  Both score
-the averaged weights on writers nobody trained on.  "overfitting" keeps the log of
-a run that went on past its best, from the leg on in which it got there.
+"sizes" trains networks of different width from scratch for the same processor
+time, with one thread (OMP_NUM_THREADS=1), so that other work does not count.
+"regularisers" goes on from the same weights for the same number of points, with
+one setting changed at a time.  Both score the averaged weights on writers nobody
+trained on.  "overfitting" keeps the log of a run that went on past its best, from
+the leg on in which it got there.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,7 @@ def run(
     stop_after: int | None = None,
 ) -> dict[str, Any]:
     """One run in a folder that is thrown away: its log, in short."""
+    begun = time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         ht.train(
             corpus,
@@ -70,6 +73,7 @@ def run(
             stop_after=stop_after,
         )
         journal = (Path(folder) / "run" / "log.jsonl").read_text()
+    spent = time.process_time() - begun
     rows = [json.loads(row) for row in journal.splitlines()]
     learned = [r for r in rows if "nats" in r]
     checks = [
@@ -81,6 +85,7 @@ def run(
     return {
         "points": learned[-1]["points"],
         "seconds": learned[-1]["seconds"],
+        "processor_seconds": spent,
         "arithmetic": [rows[0]["products"], rows[0]["kernels"]],
         "training": sum(r["nats"] for r in tail) / len(tail),
         "line": checks[-1]["validation_line"],
@@ -92,15 +97,22 @@ def run(
 def sizes(
     corpus: ht.Corpus, minutes: float, seed: int, few: bool, clock: Clock
 ) -> list[dict[str, Any]]:
-    """Networks of several widths, the same time each; their rate is measured first."""
+    """Networks of several widths, the same time each; their speed is measured first."""
     rows = []
     for units in (8, 12) if few else UNITS:
         size = ht.NetworkConfig(units=units)
         config = ht.TrainConfig(
             seed=seed, validate_every=10**9, save_every=10**9, sampling=SAMPLING
         )
-        trial = run(corpus, config, network=size, stop_after=3 if few else 25)
-        points = int(trial["points"] / trial["seconds"] * minutes * 60)
+        # What the last two trials share is no update; the first warms up.
+        few_updates, more = (2, 8) if few else (4, 20)
+        _, short, longer = (
+            run(corpus, config, network=size, stop_after=n)
+            for n in (few_updates, few_updates, more)
+        )
+        took = longer["processor_seconds"] - short["processor_seconds"]
+        took = max(took, longer["processor_seconds"] / 10)
+        points = int((longer["points"] - short["points"]) / took * minutes * 60)
         config = replace(config, points=max(points, 60_000), validate_every=50)
         found = run(corpus, config, network=size)
         weights = sum(p.numel() for p in ht.Network(size).parameters())

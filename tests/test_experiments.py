@@ -130,7 +130,7 @@ def test_sizes_get_the_same_time_and_the_log_of_a_run_is_kept(tmp_path: Path) ->
         found: dict[str, Any] = json.loads(out.read_text())
         return found
 
-    found = run("sizes", str(tmp_path / "waves.npz"), "--reduced", "--minutes", "0.05")["runs"]
+    found = run("sizes", str(tmp_path / "waves.npz"), "--reduced", "--minutes", "0.005")["runs"]
     assert [row["units"] for row in found] == [8, 12]
     assert all(row["curve"] and np.isfinite(row["line"]) for row in found)
     config = ht.TrainConfig(
