@@ -204,8 +204,10 @@ def test_style_of_ones_own_is_added_listed_and_written_with(tmp_path):
     assert out.read_text().startswith("<svg")
     refused(run("style", "add", "hand01", *ink, HANDTRAJ_STYLES=own), "shipped style")
     refused(run("style", "add", "no name", *ink, HANDTRAJ_STYLES=own), "style name")
-    far = run("style", "add", "far", *ink, "--text", "s", HANDTRAJ_STYLES=own)
+    far = run("style", "add", "far", *ink, "--text", f"{text} {text}", HANDTRAJ_STYLES=own)
     refused(far, "the text does not fit the ink")
+    short = run("style", "add", "far", *ink, "--text", "s", HANDTRAJ_STYLES=tmp_path / "other")
+    assert "points per character, training lines have" in short.stderr
     assert [p.name for p in own.iterdir()] == ["mine.safetensors"]
 
 
