@@ -147,7 +147,12 @@ def learning_curve(
         .encode(
             alt.X("points:Q", title="pen points seen", axis=alt.Axis(format="~s")),
             alt.Y("nats:Q", title="loss (nats a point)", scale=alt.Scale(zero=False)),
-            alt.Color("curve:N", title=None, scale=paints(curves)),
+            alt.Color(
+                "curve:N",
+                title=None,
+                scale=paints(curves),
+                legend=alt.Legend(columns=2),
+            ),
         )
         .properties(width="container", height=height)
     )
