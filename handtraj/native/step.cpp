@@ -29,7 +29,8 @@ constexpr int64_t kGates = 4;
 constexpr int64_t kPanel = kGates * Vec::size();
 // Rows multiplied at once: their sums fit the registers.
 constexpr int64_t kMany = Vec::size() >= 16 ? 6 : 3;
-constexpr int64_t kSome = 2;
+constexpr int64_t kSome = Vec::size() >= 16 ? 4 : 2;
+constexpr int64_t kFew = 2;
 
 inline Vec widen(const float* from) { return Vec::loadu(from); }
 
@@ -99,6 +100,9 @@ void multiply_panels(
       } else if (left >= kSome) {
         multiply_some<kSome, 1>(mine, width, from, stride, to, out_stride);
         r += kSome;
+      } else if (left >= kFew) {
+        multiply_some<kFew, 1>(mine, width, from, stride, to, out_stride);
+        r += kFew;
       } else {
         multiply_some<1, 1>(mine, width, from, stride, to, out_stride);
         r += 1;
