@@ -33,7 +33,6 @@ from handtraj.drawing import Sampler
 from handtraj.layers import window_parameters, window_weights
 from handtraj.packing import PackedNetwork, shared_tensor
 from handtraj.precision import choose_arithmetic
-from handtraj.stepping import CompiledStepper, Stepper
 
 CONFIG = ht.NetworkConfig()
 
@@ -226,18 +225,16 @@ def measure(seconds: float) -> dict[str, dict[str, float]]:
 
 def writers(plain: PlainLoop, size: int) -> tuple[Callable[[], int], Callable[[], int]]:
     """A hundred points of so many lines: ours with the shipped weights, and the plain loop."""
-    network = ht.load_writer().network
+    writer = ht.load_writer()
     codes = np.tile(np.arange(1, 33), (size, 1))
-    packed = PackedNetwork(network)
-    kind = CompiledStepper if packed.panels else Stepper
     sampler = Sampler(0.0, "sigma", min_sigma=CONFIG.min_sigma, components=CONFIG.components)
     rng = np.random.default_rng(0)
     random = np.hstack([rng.random((size, 2)), rng.normal(size=(size, 2))]).astype(np.float32)
-    hot, draw = network.one_hot(torch.from_numpy(codes)), torch.from_numpy(random)
+    hot, draw = writer.network.one_hot(torch.from_numpy(codes)), torch.from_numpy(random)
 
     def ours() -> int:
         with torch.inference_mode():
-            stepper, x = kind(packed, codes), np.zeros((size, 3), np.float32)
+            stepper, x = writer.stepper(codes), np.zeros((size, 3), np.float32)
             for _ in range(100):
                 x = sampler.draw(stepper.step(x), random)
         return 100 * size

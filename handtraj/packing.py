@@ -139,8 +139,8 @@ class Panels:
         whole = functional.pad(weight, (0, 0, 0, -rows % each))
         panels = whole.view(kinds, -1, each, width).permute(1, 3, 0, 2)
         panels = panels.reshape(-1, width, self.size).contiguous()
-        narrow = panels.half()
-        return narrow if torch.equal(narrow.float(), panels) else panels
+        narrow = _halved(panels)
+        return panels if narrow is None else narrow
 
     def advance(
         self, row: Tensor, c: Tensor, kappa: Tensor, x: Tensor, codes: Tensor
@@ -173,6 +173,12 @@ class Panels:
         return raw
 
 
+def _halved(weight: Tensor) -> Tensor | None:
+    """The weights in half precision, if it holds them exactly."""
+    narrow = weight.half()
+    return narrow if torch.equal(narrow.float(), weight) else None
+
+
 def _stamp(network: Network) -> list[tuple[int, int]]:
     return [(p.data_ptr(), 0 if p.is_inference() else p._version) for p in network.parameters()]
 
@@ -203,10 +209,8 @@ class Product:
     """
 
     def __init__(self, weight: Tensor) -> None:
-        narrow = weight.half()
-        exact = torch.equal(narrow.float(), weight)
-        self._narrow = narrow if exact else None
-        self._wide = None if exact else weight.T.contiguous().numpy()
+        self._narrow = _halved(weight)
+        self._wide = weight.T.contiguous().numpy() if self._narrow is None else None
 
     @cached_property
     def _single(self) -> Multiply | None:
